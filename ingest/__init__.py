@@ -1,0 +1,1 @@
+"""Sources of any readable kind become documents and passages."""

@@ -1,0 +1,1 @@
+"""Documents become a version; a query becomes hits."""

@@ -1,0 +1,1 @@
+"""The encoding pipeline: documents become a published version."""

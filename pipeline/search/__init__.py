@@ -1,0 +1,1 @@
+"""The search pipeline: a query becomes hits."""

@@ -1,0 +1,1 @@
+"""What a version is on disk: the only thing the two pipelines share."""

@@ -1,0 +1,1 @@
+"""How people ask: the search page and the server."""
