@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ __all__ = [
     "write_array",
     "write_json",
 ]
+
+_Json = TypeVar("_Json", dict[str, Any], list[Any])
 
 # Below this length a row is rounding noise, and making it unit would only amplify the noise.
 _SMALLEST_NORM = 1e-6
@@ -93,18 +96,22 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
-def read_json(path: Path) -> object:
-    """Read a JSON file.
+def read_json(path: Path, kind: type[_Json]) -> _Json:
+    """Read a JSON file that holds a ``dict`` or a ``list``.
 
     Raises
     ------
     EncoderError
-        If the file is missing or no JSON.
+        If the file is missing, no JSON, or holds something else.
     """
     try:
-        value: object = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EncoderError(f"cannot read encoder state {path}: {error}") from error
+    if not isinstance(value, kind):
+        raise EncoderError(
+            f"encoder state {path} holds {type(value).__name__}, expected {kind.__name__}"
+        )
     return value
 
 

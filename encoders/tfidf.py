@@ -186,10 +186,13 @@ class TfidfEncoder:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote; the directions stay on disk, memory-mapped."""
-        settings = cast("dict[str, int | str]", read_json(folder / "settings.json"))
-        fingerprint = str(settings.pop("fingerprint"))
-        encoder = cls(**cast("dict[str, int]", settings))
-        terms = cast("list[str]", read_json(folder / "vocabulary.json"))
+        settings = read_json(folder / "settings.json", dict)
+        fingerprint = settings.pop("fingerprint", None)
+        try:
+            encoder = cls(**settings)
+        except TypeError as error:
+            raise EncoderError(f"cannot read encoder state in {folder}: {error}") from error
+        terms = read_json(folder / "vocabulary.json", list)
         encoder._vocabulary = {term: column for column, term in enumerate(terms)}
         encoder._idf = read_array(folder / "idf.npy")
         encoder._components = read_array(folder / "components.npy")

@@ -1,0 +1,239 @@
+"""BERT sentence embeddings: texts that mean the same come near, whatever their words.
+
+References
+----------
+Reimers & Gurevych, "Sentence-BERT: sentence embeddings using Siamese BERT-networks", EMNLP
+2019, https://arxiv.org/abs/1908.10084.
+Default model: https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+import regex  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from encoders.model_folder import DEFAULT_MODEL, check_folder, find_folder, folder_fingerprint
+from encoders.protocol import Embeddings, ProgressCallback
+from encoders.state import check_texts, read_json, unit_rows, write_json
+from ingest.errors import EncoderError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from encoders.bert_model import BertModel
+
+__all__ = ["DEFAULT_MODEL", "RECOMMENDED_OVERLAP_TOKENS", "BertEncoder", "Precision"]
+
+RECOMMENDED_OVERLAP_TOKENS = 50
+"""Tokens that neighbouring passages should share, so that no sentence is only seen cut in two."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Role = Literal["query", "document"]
+
+_PRECISIONS = ("auto", "float32", "bfloat16")
+# Padded tokens of one batch, and texts tokenized before batches are cut from them by length.
+_BATCH_TOKENS = 4096
+_WINDOW_TEXTS = 8192
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+_CPU_FLAGS = Path("/proc/cpuinfo")
+# Letters, digits and symbols (emoji, currency) mean something; punctuation alone does not.
+_MEANING = regex.compile(r"[\p{L}\p{N}\p{S}]")
+
+
+class BertEncoder:
+    """A sentence-transformers model on the CPU.
+
+    Making one loads nothing; the model is checked and loaded on first use, once, whichever
+    thread comes first. A text without letter, digit or symbol, or with no token the model knows,
+    gives an all-zero row. A text longer than ``max_tokens`` is cut.
+
+    Parameters
+    ----------
+    model
+        ``DEFAULT_MODEL``, a sentence-transformers folder, or a name on the hub.
+    threads
+        Threads of torch, for the whole process; ``None`` leaves torch's own choice.
+    precision
+        ``"bfloat16"`` is twice as fast on a CPU that has instructions for it and slower on
+        others; embeddings then agree within about 0.01 instead of 1e-5. ``"auto"`` takes it
+        where the CPU has them.
+
+    Examples
+    --------
+    >>> encoder = BertEncoder()
+    >>> encoder.name
+    'bert'
+    """
+
+    name: ClassVar[str] = "bert"
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        if precision not in _PRECISIONS:
+            raise EncoderError(f"bert: precision {precision!r}; allowed are {list(_PRECISIONS)}")
+        if threads is not None and threads < 1:
+            raise EncoderError(f"bert: threads must be at least 1, found {threads}")
+        self.model = str(model)
+        self.threads = threads
+        self.precision: Precision = precision
+        self._lock = threading.Lock()
+        self._loaded: BertModel | None = None
+        self._saved_dimension: int | None = None
+        self._saved_fingerprint: str | None = None
+        self._own_fingerprint: str | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Width of an embedding."""
+        return self._saved_dimension or self._model().dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the model's files and the precision; torch is not needed for it."""
+        if self._saved_fingerprint is not None:
+            return self._saved_fingerprint
+        if self._own_fingerprint is None:
+            self._own_fingerprint = self._computed_fingerprint(find_folder(self.model))
+        return self._own_fingerprint
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a document that fit, besides the special ones and the model's own prompt."""
+        model = self._model()
+        return model.max_length - model.n_special_tokens - model.prompt_lengths["document"]
+
+    def encode_documents(
+        self, texts: Sequence[str], *, progress: ProgressCallback | None = None
+    ) -> Embeddings:
+        """Embed passages: float32, shape (n_texts, dimension), unit L2 norm or all zero."""
+        return self._encode(texts, "document", progress)
+
+    def encode_queries(self, texts: Sequence[str]) -> Embeddings:
+        """Embed queries, with the model's own prompt for queries if it has one."""
+        return self._encode(texts, "query", None)
+
+    def token_starts(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Code-point offset where each token of each text begins, sorted, nothing cut off.
+
+        Special tokens and prompts have no place in a text and are left out.
+        """
+        return list(self._model().token_starts(check_texts(texts, self.name)))
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each whole text, special ones left out."""
+        return [len(starts) for starts in self._model().token_starts(check_texts(texts, self.name))]
+
+    def save(self, folder: Path) -> None:
+        """Write which model this is, not its weights, into an existing folder."""
+        settings = {
+            "model": self.model if not Path(self.model).is_dir() else str(find_folder(self.model)),
+            # What "auto" came to: another CPU that opens this version must not decide anew.
+            "precision": self._resolved_precision(),
+            "dimension": self.dimension,
+            "fingerprint": self.fingerprint,
+        }
+        write_json(folder / "settings.json", settings)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote; that the model is still the same is checked on first use."""
+        settings = read_json(folder / "settings.json", dict)
+        try:
+            encoder = cls(settings["model"], precision=settings["precision"])
+            encoder._saved_dimension = int(settings["dimension"])
+            encoder._saved_fingerprint = settings["fingerprint"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise EncoderError(f"cannot read encoder state in {folder}: {error!r}") from error
+        return encoder
+
+    def _encode(
+        self, texts: Sequence[str], role: Role, progress: ProgressCallback | None
+    ) -> Embeddings:
+        checked = check_texts(texts, self.name)
+        embeddings = np.zeros((len(checked), self.dimension), dtype=np.float32)
+        if not checked:
+            return embeddings
+        model = self._model()
+        for start in range(0, len(checked), _WINDOW_TEXTS):
+            window = checked[start : start + _WINDOW_TEXTS]
+            rows = [row for row, text in enumerate(window) if _MEANING.search(text)]
+            token_ids = model.token_ids([window[row] for row in rows], role) if rows else []
+            known = {
+                row: ids
+                for row, ids in zip(rows, token_ids, strict=True)
+                if not model.is_unknown(ids, role)
+            }
+            if progress is not None and len(known) < len(window):
+                progress(len(window) - len(known))
+            for batch in _token_batches(known):
+                found = unit_rows(model.embed([known[row] for row in batch], role))
+                embeddings[[start + row for row in batch]] = found
+                if progress is not None:
+                    progress(len(batch))
+        return embeddings
+
+    def _model(self) -> BertModel:
+        # Without the first look every query would wait for the lock.
+        if self._loaded is None:
+            with self._lock:
+                if self._loaded is None:
+                    self._loaded = self._load_model()
+        return self._loaded
+
+    def _load_model(self) -> BertModel:
+        folder = find_folder(self.model)
+        check_folder(self.model, folder)
+        if self._saved_fingerprint is not None:
+            found = self._computed_fingerprint(folder)
+            if found != self._saved_fingerprint:
+                raise ModelNotFoundError(
+                    f"model {self.model} has changed since this index was built: fingerprint "
+                    f"{self._saved_fingerprint} then, {found} now; run `trine reindex --full`"
+                )
+        # Imported here: it brings torch, which takes seconds.
+        from encoders.bert_model import BertModel
+
+        return BertModel(folder, self._resolved_precision(), self.threads)
+
+    def _computed_fingerprint(self, folder: Path) -> str:
+        parts = [self.name, folder_fingerprint(folder), self._resolved_precision()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _resolved_precision(self) -> str:
+        if self.precision != "auto":
+            return self.precision
+        return "bfloat16" if _BFLOAT16_FLAGS & _cpu_flags() else "float32"
+
+
+def _cpu_flags() -> set[str]:
+    """Instruction sets of this CPU as Linux names them; none known elsewhere."""
+    try:
+        lines = _CPU_FLAGS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+
+
+def _token_batches(token_ids: dict[int, NDArray[np.int64]]) -> Iterator[list[int]]:
+    """Rows of similar length together, at most ``_BATCH_TOKENS`` padded tokens a batch."""
+    # Longest first: the largest batch shows at once whether memory suffices.
+    longest_first = sorted(token_ids, key=lambda row: (-len(token_ids[row]), row))
+    batch: list[int] = []
+    for row in longest_first:
+        if batch and (len(batch) + 1) * len(token_ids[batch[0]]) > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
