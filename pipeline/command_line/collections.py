@@ -1,0 +1,100 @@
+"""``trine collections``: list, rename, delete."""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+from rich.table import Table
+
+from ingest.errors import IndexFolderError, IndexNotFoundError, TrineError
+from pipeline.command_line.options import Place, common_options, output_console, print_json
+from pipeline.version.collection import CollectionFolder, list_collections
+
+__all__ = ["collections"]
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def collections(context: click.Context) -> None:
+    """List, rename and delete collections."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_all)
+
+
+@collections.command("list")
+@common_options
+def list_all(*, place: Place) -> None:
+    """List all collections of the data folder."""
+    described = []
+    for name in list_collections(place.data_dir):
+        folder = CollectionFolder(place.data_dir, name)
+        entry: dict[str, object] = {"collection": name}
+        try:
+            manifest = folder.manifest(folder.current())
+            entry |= {
+                "version": manifest.version,
+                "documents": manifest.n_documents,
+                "signals": list(manifest.signals),
+                "bytes": manifest.total_bytes,
+            }
+        except TrineError as error:
+            entry["error"] = str(error)
+        described.append(entry)
+    if place.as_json:
+        print_json(described)
+        return
+    table = Table("collection", "documents", "version", box=None, pad_edge=False)
+    for entry in described:
+        table.add_row(
+            str(entry["collection"]),
+            f"{entry.get('documents', '')}",
+            str(entry.get("version", entry.get("error"))),
+        )
+    output_console().print(table if described else f"no collections in {place.data_dir}")
+
+
+@collections.command()
+@click.argument("name")
+@click.argument("new_name")
+@common_options
+def rename(*, name: str, new_name: str, place: Place) -> None:
+    """Give collection NAME the name NEW_NAME."""
+    old, new = (CollectionFolder(place.data_dir, chosen) for chosen in (name, new_name))
+    _check_exists(old)
+    if new.path.exists():
+        raise IndexFolderError(f"there is a collection {new_name!r} already")
+    with old.writing():
+        old.path.rename(new.path)
+    _tell(place, {"collection": new_name, "previous": name}, f"{name} is now {new_name}")
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+def delete(*, name: str, yes: bool, place: Place) -> None:
+    """Delete collection NAME with all its versions."""
+    folder = CollectionFolder(place.data_dir, name)
+    _check_exists(folder)
+    if not yes:
+        click.confirm(f"Delete collection {name} with all its versions?", abort=True, err=True)
+    with folder.writing():
+        # Unpublish first: a half-deleted collection must not look whole.
+        (folder.path / "CURRENT").unlink(missing_ok=True)
+        shutil.rmtree(folder.versions_path, ignore_errors=True)
+        shutil.rmtree(folder.cache_path, ignore_errors=True)
+    shutil.rmtree(folder.path, ignore_errors=True)
+    _tell(place, {"deleted": name}, f"deleted {name}")
+
+
+def _check_exists(folder: CollectionFolder) -> None:
+    if not folder.path.is_dir():
+        raise IndexNotFoundError(f"no collection {folder.name!r} in {folder.data_dir}")
+
+
+def _tell(place: Place, value: object, line: str) -> None:
+    if place.as_json:
+        print_json(value)
+    else:
+        output_console().print(line)

@@ -1,0 +1,60 @@
+"""``trine delete``: remove documents by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from ingest.documents import Document
+from ingest.errors import DocumentNotFoundError
+from pipeline.command_line.index import remembered, show_summary
+from pipeline.command_line.options import Place, common_options, error_console, print_json
+from pipeline.command_line.progress import BarProgress
+from pipeline.encoding.build import build_version
+from pipeline.version.document_store import DocumentStore
+
+__all__ = ["delete"]
+
+
+@click.command()
+@click.argument("doc_ids", nargs=-1, required=True, metavar="DOC_ID...")
+@common_options
+def delete(*, doc_ids: tuple[str, ...], place: Place) -> None:
+    """Remove documents and publish a version without them.
+
+    The next `trine index` of a source that still holds them brings them back.
+    """
+    folder = place.folder
+    store = DocumentStore(folder.version_path(folder.current()))
+    missing = [doc_id for doc_id in doc_ids if not _holds(store, doc_id)]
+    if missing:
+        raise DocumentNotFoundError(
+            f"no document {missing[0]!r} in collection {place.collection!r}; nothing was removed"
+        )
+    sources, settings = remembered(folder)
+    summary = build_version(
+        folder,
+        _without(store, set(doc_ids)),
+        settings=settings,
+        sources=sources,
+        progress=BarProgress(error_console()),
+    )
+    if place.as_json:
+        print_json(asdict(summary))
+    else:
+        show_summary(summary)
+
+
+def _holds(store: DocumentStore, doc_id: str) -> bool:
+    try:
+        store.row(doc_id)
+    except DocumentNotFoundError:
+        return False
+    return True
+
+
+def _without(store: DocumentStore, doc_ids: set[str]) -> Iterator[Document]:
+    for documents in store.iterate():
+        yield from (document for document in documents if document.doc_id not in doc_ids)

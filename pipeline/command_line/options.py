@@ -1,0 +1,85 @@
+"""What every command shares: common options, JSON on standard output, one-line errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from pipeline.version.collection import (
+    DEFAULT_COLLECTION,
+    CollectionFolder,
+    default_data_dir,
+)
+
+__all__ = ["Place", "common_options", "error_console", "output_console", "print_json"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which collection a command works on, and how it answers.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON value on standard output instead of text for people.
+    """
+
+    data_dir: Path
+    collection: str
+    as_json: bool
+
+    @property
+    def folder(self) -> CollectionFolder:
+        """The collection's folder."""
+        return CollectionFolder(self.data_dir, self.collection)
+
+
+def output_console() -> Console:
+    """Console for results."""
+    return Console(highlight=False)
+
+
+def error_console() -> Console:
+    """Console for progress, warnings and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def common_options(command: Command) -> Command:
+    """Add --collection, --data-dir and --json; the command takes them as one ``place``."""
+
+    def with_place(
+        *arguments: Any, collection: str, data_dir: Path | None, as_json: bool, **options: Any
+    ) -> Any:
+        place = Place(data_dir or default_data_dir(), collection, as_json)
+        return command(*arguments, place=place, **options)
+
+    with_place.__name__, with_place.__doc__ = command.__name__, command.__doc__
+    wrapped: Any = with_place
+    wrapped.__click_params__ = getattr(command, "__click_params__", [])
+    for decorate in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON value."),
+        click.option(
+            "--data-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Data folder.  [default: $TRINE_DATA_DIR, or the user data folder]",
+        ),
+        click.option(
+            "--collection", default=DEFAULT_COLLECTION, show_default=True, help="Collection."
+        ),
+    ):
+        wrapped = decorate(wrapped)
+    result: Command = wrapped
+    return result

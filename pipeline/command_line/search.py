@@ -1,0 +1,185 @@
+"""``trine search``: ask from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from ingest.errors import QueryError
+from pipeline.command_line.options import Place, common_options, output_console, print_json
+from pipeline.search.answer import Answer, Hit
+from pipeline.search.fusion import FUSIONS, MIN_MAX
+from pipeline.search.query import Query
+from pipeline.search.searcher import Searcher
+
+__all__ = ["parse_weights", "search", "split_names"]
+
+_EXCERPT_CHARACTERS = 400
+_KEYWORD_STYLE = "bold"
+_SEMANTIC_STYLE = "green"
+
+
+def split_names(text: str | None) -> tuple[str, ...] | None:
+    """Split ``"bm25, bert"``; ``None`` stays ``None``.
+
+    Examples
+    --------
+    >>> split_names("bm25, bert")
+    ('bm25', 'bert')
+    """
+    if text is None:
+        return None
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def parse_weights(text: str | None) -> dict[str, float] | None:
+    """Parse ``"bm25:0.3,bert:0.7"``; ``None`` stays ``None``.
+
+    Raises
+    ------
+    QueryError
+        If a part is not ``name:number``.
+
+    Examples
+    --------
+    >>> parse_weights("bm25:0.3,bert:0.7")
+    {'bm25': 0.3, 'bert': 0.7}
+    """
+    if text is None:
+        return None
+    weights = {}
+    for part in split_names(text) or ():
+        name, _, number = part.partition(":")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError as error:
+            raise QueryError(
+                f"weights are written name:number, as in bm25:0.3,bert:0.7; found {part!r}",
+                parameter="weights",
+            ) from error
+    return weights
+
+
+@click.command()
+@click.argument("query", nargs=-1, required=True, metavar="QUERY...")
+@click.option("-k", default=10, show_default=True, type=int, help="Hits on a page.")
+@click.option("--page", default=1, show_default=True, type=int)
+@click.option("--filter", "filter_text", help="Condition on metadata: kind:function AND year:[2020 TO *].")
+@click.option("--facets", help="Fields whose values to count, comma-separated.")
+@click.option("--sort", help="field, field:asc or field:desc instead of relevance.")
+@click.option("--signals", help="Signals to rank by, comma-separated.")
+@click.option("--weights", help="Weights, as in bm25:0.3,bert:0.7.")
+@click.option("--fusion", default=MIN_MAX, show_default=True, type=click.Choice(FUSIONS))
+@click.option("--min-probability", type=float, help="Leave out hits less likely relevant.")
+@click.option("--explain", is_flag=True, help="Show what each signal contributed.")
+@click.option("--version", "version_id", help="Version to ask.  [default: the current one]")
+@common_options
+def search(
+    *,
+    query: tuple[str, ...],
+    k: int,
+    page: int,
+    filter_text: str | None,
+    facets: str | None,
+    sort: str | None,
+    signals: str | None,
+    weights: str | None,
+    fusion: str,
+    min_probability: float | None,
+    explain: bool,
+    version_id: str | None,
+    place: Place,
+) -> None:
+    """Search a collection.
+
+    QUERY may hold "phrases", +required and -excluded words and field:value. Write -- before a
+    query that begins with a dash.
+    """
+    asked = Query(
+        " ".join(query),
+        k=k,
+        page=page,
+        filter=filter_text,
+        facets=split_names(facets) or (),
+        sort=sort,
+        signals=split_names(signals),
+        weights=parse_weights(weights),
+        fusion=fusion,
+        min_probability=min_probability,
+    )
+    searcher = Searcher.open(place.collection, data_dir=place.data_dir, version=version_id)
+    answer = searcher.search(asked)
+    if place.as_json:
+        print_json(answer.to_json())
+    else:
+        show_answer(answer, output_console(), explain=explain)
+
+
+def show_answer(answer: Answer, console: Console, *, explain: bool) -> None:
+    """Print an answer for a person."""
+    summary = f"{answer.total:,} match in {answer.took_ms:.0f} ms"
+    if answer.no_good_result:
+        summary += "; nothing fits well" + (", the nearest are:" if answer.hits else "")
+    console.print(summary, style="dim" if not answer.no_good_result else "yellow")
+    for hit in answer.hits:
+        console.print()
+        _show_hit(hit, console)
+        if explain:
+            _show_explanation(hit, console)
+    for field, values in answer.facets.items():
+        counted = ", ".join(f"{entry.value} {entry.count:,}" for entry in values[:12])
+        console.print(f"\n{field}: {counted}", markup=False)
+
+
+def _show_hit(hit: Hit, console: Console) -> None:
+    title = Text(f"{hit.rank}. ", style="dim")
+    title.append(hit.title or hit.doc_id, style="bold cyan")
+    title.append(f"  {hit.probability:.0%}", style="dim")
+    console.print(title)
+    if hit.doc_id not in {hit.title, ""}:
+        console.print(Text(f"   {hit.doc_id}", style="dim"))
+    if names := [name for name in hit.names if name != hit.doc_id][:5]:
+        console.print(Text("   also " + ", ".join(names), style="dim"))
+    text = Text(hit.passage.text)
+    for mark in hit.highlights:
+        style = _KEYWORD_STYLE if mark.kind == "keyword" else _SEMANTIC_STYLE
+        text.stylize(style, mark.start, mark.end)
+    begin, end = _excerpt(hit)
+    shown = text[begin:end]
+    shown.rstrip()
+    console.print(_indented(shown.split("\n", allow_blank=True), begin > 0, end < len(text)))
+
+
+def _excerpt(hit: Hit) -> tuple[int, int]:
+    """Span around the best sentence, or around the start."""
+    length = len(hit.passage.text)
+    if length <= _EXCERPT_CHARACTERS:
+        return 0, length
+    sentence = next((mark for mark in hit.highlights if mark.kind == "semantic"), None)
+    begin = max(0, sentence.start - _EXCERPT_CHARACTERS // 4) if sentence else 0
+    begin = min(begin, length - _EXCERPT_CHARACTERS)
+    space = hit.passage.text.rfind(" ", 0, begin) if begin else -1
+    return space + 1, begin + _EXCERPT_CHARACTERS
+
+
+def _indented(lines: Sequence[Text], cut_before: bool, cut_after: bool) -> Text:
+    whole = Text("   … " if cut_before else "   ")
+    whole.append_text(Text("\n   ").join([line for line in lines if line.plain.strip()]))
+    return whole.append(" …" if cut_after else "")
+
+
+def _show_explanation(hit: Hit, console: Console) -> None:
+    for name, part in hit.explanation.items():
+        raw = "abstains" if part.raw is None else f"{part.raw:.3f}"
+        rank = f"rank {part.rank}" if part.rank else "beyond its candidates"
+        console.print(
+            f"   {name:<15} {part.contribution:+.4f} = {part.weight:.2f} x {part.normalized:.3f}"
+            f"  (raw {raw}, {rank})",
+            style="dim",
+        )
+    console.print(f"   {'regularization':<15} {hit.regularization:+.4f}", style="dim")
+    console.print(f"   {'exactness':<15} {hit.exactness:+.4f}", style="dim")
+    console.print(f"   {'score':<15} {hit.score:+.4f}", style="dim")

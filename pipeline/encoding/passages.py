@@ -1,0 +1,106 @@
+"""Cutting every document of a version into the passages that the bert signal reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.bert import RECOMMENDED_OVERLAP_TOKENS, BertEncoder
+from encoders.protocol import ProgressCallback
+from encoders.words import word_spans
+from ingest.documents import Document, Passage
+from ingest.passages import cut_passages
+from pipeline.version.document_store import DocumentStore
+from pipeline.version.open_version import PassageTable
+
+__all__ = ["PassageCut", "cut_all_passages", "encoder_text", "fitting_title"]
+
+# Without a transformer nothing limits a passage but a reader's patience.
+_WORDS_PER_PASSAGE = 180
+_OVERLAP_WORDS = 30
+# A title longer than this share of the window would crowd out the text it introduces.
+_TITLE_SHARE = 4
+_SPECIAL_TOKENS = 2
+
+
+@dataclass(frozen=True)
+class PassageCut:
+    """The passages of a version, and how many tokens an encoder reads for each."""
+
+    table: PassageTable
+    n_tokens: NDArray[np.int64]
+
+
+def encoder_text(title: str, text: str) -> str:
+    """Join what an encoder reads for a passage: its document's title, then its text.
+
+    Examples
+    --------
+    >>> encoder_text("Title", "Body."), encoder_text("", "Body.")
+    ('Title\\nBody.', 'Body.')
+    """
+    return f"{title}\n{text}" if title and text else title or text
+
+
+def fitting_title(title: str, title_starts: NDArray[np.int64], max_tokens: int) -> str:
+    """As much of a title as goes with each passage, cut at a token."""
+    limit = max_tokens // _TITLE_SHARE
+    if len(title_starts) <= limit:
+        return title
+    return title[: int(title_starts[limit])].rstrip()
+
+
+def cut_all_passages(
+    store: DocumentStore, bert: BertEncoder | None, progress: ProgressCallback
+) -> PassageCut:
+    """Cut every document; in the encoder's tokens where there is one, else in words."""
+    offsets, spans, pages, n_tokens = [0], [], [], []
+    for documents in store.iterate():
+        text_starts = _token_starts([document.text for document in documents], bert)
+        title_starts = _token_starts([document.title for document in documents], bert)
+        for document, starts, heads in zip(documents, text_starts, title_starts, strict=True):
+            passages, n_head = _cut(document, starts, heads, bert)
+            bounds = np.array([(passage.start, passage.end) for passage in passages], np.int64)
+            spans.append(bounds)
+            pages.extend(passage.page or 0 for passage in passages)
+            inside = np.searchsorted(starts, bounds)
+            n_tokens.append(inside[:, 1] - inside[:, 0] + n_head + _SPECIAL_TOKENS)
+            offsets.append(offsets[-1] + len(passages))
+        progress(len(documents))
+    table = PassageTable(
+        np.array(offsets, np.int64),
+        np.concatenate(spans) if spans else np.zeros((0, 2), np.int64),
+        np.array(pages, np.int32),
+    )
+    return PassageCut(table, np.concatenate(n_tokens) if n_tokens else np.zeros(0, np.int64))
+
+
+def _cut(
+    document: Document,
+    starts: NDArray[np.int64],
+    heads: NDArray[np.int64],
+    bert: BertEncoder | None,
+) -> tuple[list[Passage], int]:
+    if bert is None:
+        room, overlap, n_head = _WORDS_PER_PASSAGE, _OVERLAP_WORDS, len(heads)
+    else:
+        n_head = min(len(heads), bert.max_tokens // _TITLE_SHARE)
+        room = bert.max_tokens - n_head
+        overlap = min(RECOMMENDED_OVERLAP_TOKENS, room // 4)
+    passages = cut_passages(
+        document.text,
+        starts,
+        max_tokens=room,
+        overlap_tokens=overlap,
+        page_starts=document.page_starts,
+    )
+    return passages, n_head
+
+
+def _token_starts(texts: Sequence[str], bert: BertEncoder | None) -> list[NDArray[np.int64]]:
+    if bert is not None:
+        return bert.token_starts(texts)
+    return [np.array([start for start, _, _ in word_spans(text)], np.int64) for text in texts]

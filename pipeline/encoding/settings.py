@@ -1,0 +1,95 @@
+"""Everything that decides what a version holds besides the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from encoders.protocol import Encoder
+from encoders.registry import create_encoder
+from ingest.errors import QueryError
+from pipeline.version.open_version import SIGNALS
+
+__all__ = ["IndexSettings", "checked_signals"]
+
+
+def checked_signals(names: Iterable[str]) -> tuple[str, ...]:
+    """Signals by name, in their fixed order.
+
+    Raises
+    ------
+    QueryError
+        If a name is unknown, or there is none.
+
+    Examples
+    --------
+    >>> checked_signals(["bert", "bm25"])
+    ('bm25', 'bert')
+    """
+    wanted = {name.strip() for name in names} - {""}
+    if unknown := sorted(wanted - set(SIGNALS)):
+        raise QueryError(
+            f"unknown signal {unknown[0]!r}; signals are {', '.join(SIGNALS)}",
+            parameter="signals",
+        )
+    if not wanted:
+        raise QueryError(
+            f"no signal given; signals are {', '.join(SIGNALS)}", parameter="signals"
+        )
+    return tuple(name for name in SIGNALS if name in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """Settings of the encoding pipeline.
+
+    Parameters
+    ----------
+    signals
+        Which signals to build.
+    encoders
+        Keyword arguments of each encoder that differ from its defaults:
+        ``{"bert": {"model": "/models/bge-small"}}``.
+    source_options
+        How the sources are read, where that differs from the defaults: ``{"id_field": "key"}``.
+    """
+
+    signals: tuple[str, ...] = SIGNALS
+    encoders: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    source_options: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def from_manifest(cls, settings: Mapping[str, object]) -> IndexSettings:
+        """Settings as a manifest keeps them."""
+        signals = settings.get("signals", SIGNALS)
+        encoders, source_options = settings.get("encoders"), settings.get("source_options")
+        return cls(
+            checked_signals(signals) if isinstance(signals, list | tuple) else SIGNALS,
+            encoders if isinstance(encoders, Mapping) else {},
+            source_options if isinstance(source_options, Mapping) else {},
+        )
+
+    def to_manifest(self) -> dict[str, object]:
+        """Settings as JSON keeps them."""
+        return {
+            "signals": list(self.signals),
+            "encoders": {name: dict(arguments) for name, arguments in self.encoders.items()},
+            "source_options": dict(self.source_options),
+        }
+
+    def with_signals(self, signals: Iterable[str]) -> IndexSettings:
+        """The same settings with other signals."""
+        return replace(self, signals=checked_signals(signals))
+
+    def with_encoder(self, name: str, **arguments: object) -> IndexSettings:
+        """The same settings with other arguments for one encoder."""
+        merged = {**self.encoders.get(name, {}), **arguments}
+        return replace(self, encoders={**self.encoders, name: merged})
+
+    def with_source_options(self, options: Mapping[str, object]) -> IndexSettings:
+        """The same settings with some source options replaced."""
+        return replace(self, source_options={**self.source_options, **options})
+
+    def create(self, name: str) -> Encoder:
+        """A new, unfitted encoder for one signal."""
+        return create_encoder(name, self.encoders.get(name, {}))

@@ -1,0 +1,92 @@
+"""Does a version hold together? Counts agree, and a sample of documents finds itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from encoders.protocol import Encoder
+from encoders.words import stems
+from pipeline.encoding.passages import encoder_text, fitting_title
+from pipeline.version.keyword_index import KeywordQuery
+from pipeline.version.open_version import OpenVersion
+
+__all__ = ["verify_version"]
+
+_N_SAMPLED = 8
+# Encoding a text alone or in a batch differs by rounding only; another row differs by far more.
+_SAME_EMBEDDING = 0.999
+_PROBE_STEMS = 64
+
+
+def verify_version(version: OpenVersion) -> list[str]:
+    """Check an open version against itself.
+
+    Returns
+    -------
+    list of str
+        One line a problem; empty when documents, passages and every signal agree, and a
+        sample of documents is found by its own text through every signal.
+    """
+    problems = _count_problems(version)
+    return problems or [problem for row in _sample(version) for problem in _probe(version, row)]
+
+
+def _count_problems(version: OpenVersion) -> list[str]:
+    manifest = version.manifest
+    n_rows = {"documents": manifest.n_documents, "passages": manifest.n_passages}
+    found = {
+        "documents": version.documents.n_documents,
+        "passage offsets": len(version.passages.offsets) - 1,
+    }
+    if version.keywords is not None:
+        found["bm25 rows"] = version.keywords.n_documents
+    problems = [
+        f"{name}: {count}, expected {manifest.n_documents}"
+        for name, count in found.items()
+        if count != manifest.n_documents
+    ]
+    if version.passages.n_passages != manifest.n_passages:
+        problems.append(
+            f"passages: {version.passages.n_passages}, expected {manifest.n_passages}"
+        )
+    for name, index in version.vectors.items():
+        expected = n_rows[manifest.signals[name].rows]
+        if index.n_rows != expected:
+            problems.append(f"{name} rows: {index.n_rows}, expected {expected}")
+    return problems
+
+
+def _sample(version: OpenVersion) -> list[int]:
+    n_documents = version.manifest.n_documents
+    return sorted(set(np.linspace(0, n_documents - 1, _N_SAMPLED).round().astype(int).tolist()))
+
+
+def _probe(version: OpenVersion, row: int) -> list[str]:
+    document = version.documents.documents([row])[0]
+    text = encoder_text(document.title, document.text)
+    problems = []
+    if version.keywords is not None:
+        probe = KeywordQuery(tuple(stems(text)[:_PROBE_STEMS]))
+        if probe.weights and version.keywords.scores(probe, np.array([row]))[0] <= 0:
+            problems.append(f"bm25 does not find {document.doc_id!r} by its own words")
+    for name, index in version.vectors.items():
+        encoder = version.encoders[name]
+        own_row, own_text = row, text
+        if version.manifest.signals[name].rows == "passages":
+            own_row = int(version.passages.offsets[row])
+            passage = version.passages.passage(own_row)
+            title = _title(encoder, document.title)
+            own_text = encoder_text(title, document.text[passage.start : passage.end])
+        embedding = encoder.encode_documents([own_text])[0]
+        stored = index.vectors[own_row]
+        if embedding.any() != stored.any() or (
+            stored.any() and float(embedding @ stored) < _SAME_EMBEDDING
+        ):
+            problems.append(f"{name} does not find {document.doc_id!r} by its own text")
+    return problems
+
+
+def _title(encoder: Encoder, title: str) -> str:
+    max_tokens = getattr(encoder, "max_tokens", None)
+    starts = encoder.token_starts([title])[0] if max_tokens else None  # type: ignore[attr-defined]
+    return fitting_title(title, starts, max_tokens) if starts is not None else title

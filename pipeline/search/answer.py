@@ -1,0 +1,148 @@
+"""One shape of answer for the command line, the JSON API and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from ingest.documents import MetadataValue
+
+__all__ = ["Answer", "FacetValue", "Highlight", "Hit", "ShownPassage", "SignalExplanation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """A marked span of a passage, in code points of its text.
+
+    Parameters
+    ----------
+    kind
+        ``"keyword"``: a word of the query; ``"semantic"``: the sentence nearest in meaning.
+    """
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPassage:
+    """The best passage of a hit; ``start`` and ``end`` are code points in the document's text."""
+
+    text: str
+    start: int
+    end: int
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalExplanation:
+    """What one signal gave to a hit's score.
+
+    Parameters
+    ----------
+    raw
+        The signal's own score (BM25, or a cosine); ``None`` where it abstains.
+    normalized
+        That score on the query's common scale, in [0, 1].
+    weight, contribution
+        Its share of the vote, and ``weight * normalized``.
+    rank
+        Rank among the signal's own candidates, from 1; ``None`` beyond its depth.
+    """
+
+    raw: float | None
+    normalized: float
+    weight: float
+    contribution: float
+    rank: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document found.
+
+    ``score`` is exactly the sum, in this order, of the signals' contributions in
+    ``explanation``, then ``regularization``, then ``exactness``.
+    """
+
+    rank: int
+    doc_id: str
+    title: str
+    url: str | None
+    score: float
+    probability: float
+    passage: ShownPassage
+    highlights: list[Highlight]
+    metadata: Mapping[str, MetadataValue]
+    names: list[str]
+    explanation: dict[str, SignalExplanation]
+    regularization: float
+    exactness: float
+
+    def to_json(self) -> dict[str, object]:
+        """The hit as JSON-ready values."""
+        content = asdict(self)
+        content["metadata"] = {
+            name: value if isinstance(value, str | int | float | bool) else list(value)
+            for name, value in self.metadata.items()
+        }
+        explanation = content["explanation"]
+        if explanation:
+            explanation["regularization"] = {"contribution": content["regularization"]}
+            explanation["exactness"] = {"contribution": content["exactness"]}
+        del content["regularization"], content["exactness"]
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """How many matching documents hold a value."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query found.
+
+    Parameters
+    ----------
+    took_ms, stages_ms
+        Milliseconds in all, and by stage.
+    total
+        How many documents match, exactly.
+    no_good_result
+        Whether nothing found is likely to answer the query.
+    """
+
+    query: str
+    collection: str
+    version: str
+    took_ms: float
+    stages_ms: dict[str, float]
+    total: int
+    page: int
+    k: int
+    no_good_result: bool
+    hits: list[Hit]
+    facets: dict[str, list[FacetValue]] = field(default_factory=dict)
+    did_you_mean: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The answer as JSON-ready values, in the documented shape."""
+        return {
+            "query": self.query,
+            "collection": self.collection,
+            "version": self.version,
+            "took_ms": round(self.took_ms, 3),
+            "stages_ms": {name: round(value, 3) for name, value in self.stages_ms.items()},
+            "total": self.total,
+            "page": self.page,
+            "k": self.k,
+            "no_good_result": self.no_good_result,
+            "did_you_mean": self.did_you_mean,
+            "hits": [hit.to_json() for hit in self.hits],
+            "facets": {name: [asdict(v) for v in found] for name, found in self.facets.items()},
+        }

@@ -1,0 +1,127 @@
+"""What is asked: one immutable, checked Query."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ingest.errors import QueryError
+from pipeline.search.fusion import FUSIONS, MIN_MAX
+from pipeline.version.open_version import SIGNALS
+
+__all__ = ["MAX_K", "MAX_QUERY_CHARACTERS", "RESULT_WINDOW", "Query"]
+
+MAX_K = 1000
+RESULT_WINDOW = 10_000
+MAX_QUERY_CHARACTERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to a collection.
+
+    Parameters
+    ----------
+    text
+        Words, with optional ``"phrases"``, ``+required``, ``-excluded`` and ``field:value``.
+    k
+        Hits on a page, 1 to 1,000.
+    page
+        Page number from 1; ``page * k`` reaches at most 10,000.
+    filter
+        Condition on metadata: ``kind:function AND year:[2020 TO 2024]``.
+    facets
+        Fields whose values to count over everything that matches.
+    sort
+        ``field``, ``field:asc`` or ``field:desc`` instead of relevance.
+    signals
+        Signals to use; all the version holds when ``None``.
+    weights
+        Weight of each signal, at least 0; the defaults when ``None``.
+    fusion
+        How scores are joined: ``min_max``, ``z_score`` or ``reciprocal_rank``.
+    min_probability
+        Leave out hits less likely relevant than this, in [0, 1].
+    explain, highlight
+        Whether each hit carries its explanation, and its marked passage.
+
+    Raises
+    ------
+    QueryError
+        If a parameter is not allowed; names it.
+
+    Examples
+    --------
+    >>> Query("parse json", k=0)
+    Traceback (most recent call last):
+    ...
+    ingest.errors.QueryError: k is 0; it must be 1 to 1000
+    """
+
+    text: str
+    k: int = 10
+    page: int = 1
+    filter: str | None = None
+    facets: tuple[str, ...] = ()
+    sort: str | None = None
+    signals: tuple[str, ...] | None = None
+    weights: Mapping[str, float] | None = None
+    fusion: str = MIN_MAX
+    min_probability: float | None = None
+    explain: bool = True
+    highlight: bool = True
+
+    def __post_init__(self) -> None:
+        self._check_text()
+        self._check_window()
+        self._check_ranking()
+
+    def _check_text(self) -> None:
+        if not self.text.strip():
+            raise QueryError("the query is empty: give at least one word", parameter="q")
+        if len(self.text) > MAX_QUERY_CHARACTERS:
+            raise QueryError(
+                f"the query has {len(self.text)} characters; "
+                f"at most {MAX_QUERY_CHARACTERS} are allowed",
+                parameter="q",
+            )
+
+    def _check_window(self) -> None:
+        if not 1 <= self.k <= MAX_K:
+            raise QueryError(f"k is {self.k}; it must be 1 to {MAX_K}", parameter="k")
+        if self.page < 1:
+            raise QueryError(f"page is {self.page}; it must be at least 1", parameter="page")
+        if self.page * self.k > RESULT_WINDOW:
+            raise QueryError(
+                f"page {self.page} of {self.k} reaches hit {self.page * self.k}; "
+                f"only the first {RESULT_WINDOW} can be paged: narrow the query or use a filter",
+                parameter="page",
+            )
+
+    def _check_ranking(self) -> None:
+        names = [*(self.signals or ()), *(self.weights or ())]
+        for name in names:
+            if name not in SIGNALS:
+                raise QueryError(
+                    f"unknown signal {name!r}; signals are {', '.join(SIGNALS)}",
+                    parameter="signals" if name in (self.signals or ()) else "weights",
+                )
+        if self.signals is not None and not self.signals:
+            raise QueryError("signals is empty: name at least one", parameter="signals")
+        for name, weight in (self.weights or {}).items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise QueryError(
+                    f"the weight of {name} is {weight}; it must be a number from 0",
+                    parameter="weights",
+                )
+        if self.fusion not in FUSIONS:
+            raise QueryError(
+                f"unknown fusion {self.fusion!r}; fusions are {', '.join(FUSIONS)}",
+                parameter="fusion",
+            )
+        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
+            raise QueryError(
+                f"min_probability is {self.min_probability}; it must lie in [0, 1]",
+                parameter="min_probability",
+            )

@@ -1,0 +1,265 @@
+"""Candidates -> scores -> order: the heart of the search pipeline.
+
+Every signal proposes candidates to a fixed depth, and every candidate gets its score from every
+signal. Documents that match by keyword beyond that depth cannot outrank a known bound (the
+score of a document at the edge of every signal's depth), so they are scored only when a page
+reaches below it: the threshold algorithm (Fagin, Lotem & Naor, JCSS 2003,
+doi:10.1016/S0022-0000(03)00026-6). Pages therefore never overlap or gap, and a document's score
+does not depend on the page asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.search.fusion import Normalization, effective_weights, fit_normalization
+from pipeline.search.query import RESULT_WINDOW
+from pipeline.search.regularization import N_REGULARIZED, regularization
+from pipeline.search.signals import Candidates, PassageScorer, Scorer
+from pipeline.version.vector_index import VectorIndex
+
+__all__ = ["DEPTH", "Ranking", "Retrieval", "retrieve"]
+
+DEPTH = 300
+# tantivy adds up in 32 bits, in an order that depends on how it walks the postings.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Scored documents, best first; every array has one entry, or column, a document.
+
+    Parameters
+    ----------
+    signals
+        Names of the signals, in the order of the first axis below.
+    raw, normalized, contributions
+        float64, shape (n_signals, n); raw is NaN where a signal abstains.
+    ranks
+        int64, shape (n_signals, n): rank among the signal's own candidates, 0 beyond its depth.
+    scores
+        float64, shape (n,): the sum, in order, of contributions, regularization, exactness.
+    """
+
+    signals: tuple[str, ...]
+    weights: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    raw: NDArray[np.float64]
+    normalized: NDArray[np.float64]
+    contributions: NDArray[np.float64]
+    ranks: NDArray[np.int64]
+    regularization: NDArray[np.float64]
+    exactness: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Ranking:
+        """The chosen documents, in the given order."""
+        return Ranking(
+            self.signals,
+            self.weights,
+            self.rows[chosen],
+            self.raw[:, chosen],
+            self.normalized[:, chosen],
+            self.contributions[:, chosen],
+            self.ranks[:, chosen],
+            self.regularization[chosen],
+            self.exactness[chosen],
+            self.scores[chosen],
+        )
+
+    def raw_of(self, signal: str) -> NDArray[np.float64] | None:
+        """Raw scores of one signal, ``None`` where it was not used."""
+        return self.raw[self.signals.index(signal)] if signal in self.signals else None
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """One query's candidates, and all that is needed to rank them or any other document."""
+
+    scorers: Mapping[str, Scorer]
+    allowed: NDArray[np.bool_] | None
+    candidates: Mapping[str, Candidates]
+    head: NDArray[np.int64]
+    head_raw: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    normalizations: tuple[Normalization, ...]
+    exactness: Mapping[int, float]
+    passage_index: VectorIndex | None
+
+    @property
+    def total(self) -> int:
+        """Documents that match: by keyword, or among the semantic candidates."""
+        if "bm25" not in self.scorers:
+            return len(self.head)
+        position = list(self.scorers).index("bm25")
+        semantic_only = int(np.count_nonzero(self.head_raw[position] <= 0))
+        return self.candidates["bm25"].total + semantic_only
+
+    def matching_rows(self) -> NDArray[np.int64]:
+        """Every document that matches, ascending; exactly ``total`` of them."""
+        if not self._has_tail:
+            return self.head
+        n_matched = self.candidates["bm25"].total
+        # Only bm25 matches beyond its depth; ask it for all it has.
+        everything = self.scorers["bm25"].candidates(max(n_matched, 1), self.allowed)
+        return np.union1d(self.head, everything.rows)
+
+    @property
+    def _has_tail(self) -> bool:
+        bm25 = self.candidates.get("bm25")
+        return bm25 is not None and bm25.total > len(bm25.rows)
+
+    @cached_property
+    def head_ranking(self) -> Ranking:
+        """The candidates, scored but neither regularised nor sorted."""
+        return self._score(self.head, self.head_raw)
+
+    def rank(self, n_wanted: int) -> Ranking:
+        """Rank at least the best ``n_wanted`` documents (fewer when fewer match).
+
+        The order, and every score, is the same whatever ``n_wanted`` is.
+        """
+        ranking = self.head_ranking
+        if self._has_tail:
+            base = ranking.contributions.sum(axis=0)
+            n_safe = int(np.count_nonzero(base > self._tail_bound() + _ROUNDING))
+            if n_safe < max(n_wanted, N_REGULARIZED):
+                rows = self._window()
+                ranking = self._score(rows, _raw_scores(self.scorers, rows))
+        return self._finish(ranking)
+
+    def rank_rows(self, rows: NDArray[np.int64]) -> Ranking:
+        """Score the given documents, in the given order, without regularisation."""
+        return self._score(rows, _raw_scores(self.scorers, rows))
+
+    def _window(self) -> NDArray[np.int64]:
+        matched = self.scorers["bm25"].candidates(RESULT_WINDOW, self.allowed)
+        return np.union1d(self.head, matched.rows)
+
+    def _tail_bound(self) -> float:
+        """Most a document can score that no signal proposed."""
+        bound = 0.0
+        for position, (name, found) in enumerate(self.candidates.items()):
+            # A signal that proposed fewer than it was asked for proposed all it has.
+            if len(found.rows) < DEPTH or not len(found.scores):
+                continue
+            edge = self.normalizations[position].apply(
+                found.scores[-1:], np.array([len(found.rows) + 1 if name == "bm25" else 0])
+            )
+            bound += float(self.weights[position] * edge[0])
+        return bound
+
+    def _score(self, rows: NDArray[np.int64], raw: NDArray[np.float64]) -> Ranking:
+        ranks = np.zeros(raw.shape, np.int64)
+        for position, found in enumerate(self.candidates.values()):
+            order = np.argsort(found.rows, kind="stable")
+            if len(order):
+                where = np.minimum(
+                    np.searchsorted(found.rows, rows, sorter=order), len(order) - 1
+                )
+                ranks[position] = np.where(
+                    found.rows[order[where]] == rows, order[where] + 1, 0
+                )
+        normalized = np.stack(
+            [
+                normalization.apply(raw[position], ranks[position])
+                for position, normalization in enumerate(self.normalizations)
+            ]
+        )
+        contributions = self.weights[:, None] * normalized
+        none = np.zeros(len(rows))
+        exactness = np.array([self.exactness.get(row, 0.0) for row in rows.tolist()])
+        scores = _add_up(contributions, none, exactness)
+        return Ranking(
+            tuple(self.scorers),
+            self.weights,
+            rows,
+            raw,
+            normalized,
+            contributions,
+            ranks,
+            none,
+            exactness,
+            scores,
+        )
+
+    def _finish(self, ranking: Ranking) -> Ranking:
+        base = ranking.contributions.sum(axis=0)
+        top = np.lexsort((ranking.rows, -base))[:N_REGULARIZED]
+        added = np.zeros(len(ranking))
+        bert = self.scorers.get("bert")
+        if len(self.scorers) > 1 and self.passage_index is not None and bert is not None:
+            if isinstance(bert, PassageScorer):
+                _, passages = bert.best_passages(ranking.rows[top])
+                added[top] = regularization(base[top], self.passage_index.vectors[passages])
+        scores = _add_up(ranking.contributions, added, ranking.exactness)
+        order = np.lexsort((ranking.rows, -scores))
+        fields = {**vars(ranking), "regularization": added, "scores": scores}
+        return Ranking(**fields).take(order)
+
+
+def retrieve(
+    scorers: Mapping[str, Scorer],
+    *,
+    allowed: NDArray[np.bool_] | None,
+    weights: Mapping[str, float] | None,
+    fusion: str,
+    exactness: Mapping[int, float],
+    passage_index: VectorIndex | None,
+) -> Retrieval:
+    """Collect every signal's candidates and score each by every signal.
+
+    Parameters
+    ----------
+    allowed
+        Documents that may be found, bool, shape (n_documents,); all when ``None``.
+    exactness
+        Bonus of documents that are, or literally contain, what was asked for; they are
+        candidates too.
+    passage_index
+        Embeddings to regularise over; none when ``None``.
+    """
+    candidates = {name: scorer.candidates(DEPTH, allowed) for name, scorer in scorers.items()}
+    named = np.array(sorted(exactness), np.int64)
+    if allowed is not None:
+        named = named[allowed[named]]
+    head = np.unique(np.concatenate([found.rows for found in candidates.values()] + [named]))
+    raw = _raw_scores(scorers, head)
+    normalizations = tuple(fit_normalization(fusion, values) for values in raw)
+    active = [len(found.rows) > 0 for found in candidates.values()]
+    return Retrieval(
+        scorers=scorers,
+        allowed=allowed,
+        candidates=candidates,
+        head=head,
+        head_raw=raw,
+        weights=effective_weights(list(scorers), active, weights),
+        normalizations=normalizations,
+        exactness=exactness,
+        passage_index=passage_index,
+    )
+
+
+def _raw_scores(scorers: Mapping[str, Scorer], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.stack([scorer.scores(rows) for scorer in scorers.values()])
+
+
+def _add_up(
+    contributions: NDArray[np.float64],
+    regularized: NDArray[np.float64],
+    exactness: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    # In the order a reader adds up the explanation, so that the sum is equal to the last bit.
+    scores = np.zeros(contributions.shape[1])
+    for row in contributions:
+        scores = scores + row
+    result: NDArray[np.float64] = scores + regularized + exactness
+    return result

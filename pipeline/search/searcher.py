@@ -1,0 +1,406 @@
+"""The search pipeline: a query -> parse -> signals -> ranking -> hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.words import words
+from ingest.documents import Document
+from ingest.errors import QueryError
+from pipeline.search.answer import (
+    Answer,
+    FacetValue,
+    Highlight,
+    Hit,
+    ShownPassage,
+    SignalExplanation,
+)
+from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25, probabilities
+from pipeline.search.exactness import exactness_bonuses
+from pipeline.search.filters import parse_filter
+from pipeline.search.highlighting import best_sentences, keyword_highlights
+from pipeline.search.query import RESULT_WINDOW, Query
+from pipeline.search.query_text import ParsedText, parse_query_text
+from pipeline.search.ranking import Ranking, Retrieval, retrieve
+from pipeline.search.signals import PassageScorer, scorers_for
+from pipeline.version.collection import (
+    DEFAULT_COLLECTION,
+    CollectionFolder,
+    default_data_dir,
+)
+from pipeline.version.open_version import OpenVersion, open_version
+
+__all__ = ["Searcher"]
+
+_N_FACET_VALUES = 100
+
+
+class Searcher:
+    """An immutable snapshot of one version that answers queries; safe to share among threads.
+
+    Parameters
+    ----------
+    version
+        An open version; ``Searcher.open`` opens one by name.
+    collection
+        Name of the collection, where it differs from the one the version was built under.
+
+    Examples
+    --------
+    >>> searcher = Searcher.open("docs")                                  # doctest: +SKIP
+    >>> searcher.search(Query("read a file line by line")).hits[0].doc_id  # doctest: +SKIP
+    'io.IOBase.readlines'
+    """
+
+    def __init__(self, version: OpenVersion, *, collection: str | None = None) -> None:
+        self._version = version
+        # The folder's name counts, not the manifest's: a collection can be renamed.
+        self.collection = collection or version.manifest.collection
+        # A method decorated with lru_cache would keep every searcher alive.
+        self._word_weight = lru_cache(maxsize=10_000)(self._compute_word_weight)
+
+    @classmethod
+    def open(
+        cls,
+        collection: str = DEFAULT_COLLECTION,
+        *,
+        data_dir: Path | str | None = None,
+        version: str | None = None,
+        verify: bool = False,
+    ) -> Searcher:
+        """Open a collection's current version, or a named one.
+
+        Parameters
+        ----------
+        data_dir
+            The data folder; ``$TRINE_DATA_DIR`` or the platform's when ``None``.
+        version
+            Version id; the current one when ``None``.
+        verify
+            Hold every byte against the manifest first.
+
+        Raises
+        ------
+        IndexNotFoundError
+            If there is no such collection or version.
+        IndexCorruptError, IndexVersionError
+            If the version is damaged, or of another format.
+        """
+        folder = CollectionFolder(Path(data_dir or default_data_dir()), collection)
+        path = folder.version_path(version or folder.current())
+        return cls(open_version(path, verify=verify), collection=collection)
+
+    @property
+    def version(self) -> str:
+        """Id of the version."""
+        return self._version.manifest.version
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Signals the version holds."""
+        return self._version.signals
+
+    @property
+    def fields(self) -> list[str]:
+        """Metadata fields one can filter, count and sort by."""
+        return self._version.metadata.fields
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents the version holds."""
+        return self._version.manifest.n_documents
+
+    def warm(self) -> None:
+        """Load every model and touch every index, so that the first query is as fast as the rest."""
+        self.search(Query("warm up", k=1))
+
+    def document(self, doc_id: str) -> Document:
+        """One document.
+
+        Raises
+        ------
+        DocumentNotFoundError
+            If there is no such document.
+        """
+        documents = self._version.documents
+        return documents.documents([documents.row(doc_id)])[0]
+
+    def facet_fields(self, *, max_values: int = 60, min_share: float = 0.5) -> list[str]:
+        """Fields worth offering as facets: few distinct values, held by most documents."""
+        metadata = self._version.metadata
+        columns = [metadata.column(name) for name in metadata.fields]
+        return [
+            column.name
+            for column in columns
+            if 1 < len(column.values) <= max_values
+            and np.count_nonzero(np.diff(column.offsets)) >= min_share * self.n_documents
+        ]
+
+    def search(self, query: Query) -> Answer:
+        """Answer a query.
+
+        Raises
+        ------
+        QueryError
+            If a parameter names a field or a signal the version does not hold, or a filter
+            cannot be read.
+        """
+        clock = _Clock()
+        parsed = parse_query_text(query.text, set(self.fields))
+        with clock.stage("filter"):
+            allowed = self._allowed(query, parsed)
+        names = self._signal_names(query)
+        with clock.stage("encode"):
+            scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords)
+        with clock.stage("retrieve"):
+            retrieval = retrieve(
+                scorers,
+                allowed=allowed,
+                weights=query.weights,
+                fusion=query.fusion,
+                exactness=exactness_bonuses(
+                    parsed.meaning, parsed.phrases, self._version.documents, self._version.keywords
+                ),
+                passage_index=self._version.vectors.get("bert"),
+            )
+        with clock.stage("rank"):
+            page = self._page(query, parsed, retrieval)
+        with clock.stage("facets"):
+            facets = self._facets(query, page.matching)
+        with clock.stage("show"):
+            hits = self._hits(query, parsed, retrieval, page)
+        return Answer(
+            query=query.text,
+            collection=self.collection,
+            version=self.version,
+            took_ms=clock.total_ms,
+            stages_ms=clock.stages_ms,
+            total=page.total,
+            page=query.page,
+            k=query.k,
+            no_good_result=page.best_probability < GOOD_PROBABILITY,
+            hits=hits,
+            facets=facets,
+        )
+
+    def _signal_names(self, query: Query) -> list[str]:
+        for name in query.signals or ():
+            if name not in self.signals:
+                raise QueryError(
+                    f"signal {name!r} is not in this version; "
+                    f"it holds {', '.join(self.signals)}",
+                    parameter="signals",
+                )
+        chosen = query.signals or self.signals
+        weighted = [name for name in self.signals if name in chosen]
+        if query.weights is not None:
+            # A signal without weight is not asked at all.
+            weighted = [name for name in weighted if query.weights.get(name, 0.0) > 0]
+        if not weighted:
+            raise QueryError(
+                "no signal is left to rank by: give at least one a weight above 0",
+                parameter="weights",
+            )
+        return weighted
+
+    def _allowed(self, query: Query, parsed: ParsedText) -> NDArray[np.bool_] | None:
+        masks = []
+        if query.filter and query.filter.strip():
+            masks.append(parse_filter(query.filter).rows(self._version.metadata))
+        for field_name, value, wanted in parsed.filters:
+            mask = self._version.metadata.column(field_name).equal_to(value)
+            masks.append(mask if wanted else ~mask)
+        if parsed.keywords.required or parsed.keywords.excluded:
+            if self._version.keywords is None:
+                raise QueryError(
+                    "+required and -excluded words need the bm25 signal, "
+                    "which this version does not hold",
+                    parameter="q",
+                )
+            masks.append(self._version.keywords.rows_allowed(parsed.keywords))
+        return np.logical_and.reduce(masks) if masks else None
+
+    def _page(self, query: Query, parsed: ParsedText, retrieval: Retrieval) -> _Page:
+        begin, end = (query.page - 1) * query.k, query.page * query.k
+        needs_all = query.min_probability is not None
+        ranking = retrieval.rank(RESULT_WINDOW if needs_all else end)
+        probability = self._probabilities(parsed, ranking)
+        # Over the candidates, which do not depend on the page asked for.
+        best = float(
+            self._probabilities(parsed, retrieval.head_ranking).max(initial=0.0)
+        )
+        total, matching = retrieval.total, None
+        if query.min_probability is not None:
+            kept = probability >= query.min_probability
+            ranking, probability = ranking.take(kept), probability[kept]
+            total, matching = len(ranking), ranking.rows
+        if query.facets or query.sort:
+            matching = retrieval.matching_rows() if matching is None else matching
+        if query.sort and matching is not None:
+            rows = self._sorted_rows(query.sort, matching)[begin:end]
+            ranking = retrieval.rank_rows(rows)
+            probability = self._probabilities(parsed, ranking)
+        else:
+            ranking, probability = ranking.take(_span(begin, end, len(ranking))), probability[begin:end]
+        return _Page(ranking, probability, best, total, matching)
+
+    def _sorted_rows(self, sort: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        name, _, direction = sort.rpartition(":") if ":" in sort else (sort, "", "asc")
+        if direction not in {"asc", "desc"}:
+            raise QueryError(
+                f"sort is {sort!r}; write field, field:asc or field:desc", parameter="sort"
+            )
+        codes = self._version.metadata.column(name, parameter="sort").first_codes()[rows]
+        keys = codes if direction == "asc" else -codes
+        # Documents without the field come last either way.
+        return rows[np.lexsort((rows, keys, codes < 0))]
+
+    def _probabilities(self, parsed: ParsedText, ranking: Ranking) -> NDArray[np.float64]:
+        bert, bm25 = ranking.raw_of("bert"), ranking.raw_of("bm25")
+        share = np.zeros(len(ranking))
+        if bm25 is not None and self._version.keywords is not None:
+            keywords = self._version.keywords
+            best = best_possible_bm25(
+                [
+                    (keywords.document_frequency(stem), count)
+                    for stem, count in parsed.keywords.weights.items()
+                ],
+                self.n_documents,
+            )
+            share = bm25 / best if best else share
+        return probabilities(
+            np.full(len(ranking), np.nan) if bert is None else bert, share, ranking.exactness
+        )
+
+    def _facets(
+        self, query: Query, matching: NDArray[np.int64] | None
+    ) -> dict[str, list[FacetValue]]:
+        facets = {}
+        for name in query.facets:
+            column = self._version.metadata.column(name, parameter="facets")
+            counted = column.counts(np.zeros(0, np.int64) if matching is None else matching)
+            facets[name] = [FacetValue(value, count) for value, count in counted[:_N_FACET_VALUES]]
+        return facets
+
+    def _hits(
+        self, query: Query, parsed: ParsedText, retrieval: Retrieval, page: _Page
+    ) -> list[Hit]:
+        ranking = page.ranking
+        documents = self._version.documents.documents(ranking.rows.tolist())
+        bert = retrieval.scorers.get("bert")
+        if isinstance(bert, PassageScorer):
+            _, passage_rows = bert.best_passages(ranking.rows)
+        else:
+            passage_rows = np.asarray(self._version.passages.offsets[ranking.rows])
+        shown = [
+            self._shown(document, int(row))
+            for document, row in zip(documents, passage_rows, strict=True)
+        ]
+        marked = self._highlights(parsed, [passage.text for passage in shown], query.highlight)
+        return [
+            Hit(
+                rank=(query.page - 1) * query.k + position + 1,
+                doc_id=document.doc_id,
+                title=document.title,
+                url=document.url,
+                score=float(ranking.scores[position]),
+                probability=float(page.probability[position]),
+                passage=shown[position],
+                highlights=marked[position],
+                metadata=document.metadata,
+                names=list(document.names),
+                explanation=_explanation(ranking, position) if query.explain else {},
+                regularization=float(ranking.regularization[position]),
+                exactness=float(ranking.exactness[position]),
+            )
+            for position, document in enumerate(documents)
+        ]
+
+    def _shown(self, document: Document, passage_row: int) -> ShownPassage:
+        passage = self._version.passages.passage(passage_row)
+        text = document.text[passage.start : passage.end]
+        return ShownPassage(text, passage.start, passage.end, passage.page)
+
+    def _highlights(
+        self, parsed: ParsedText, texts: list[str], wanted: bool
+    ) -> list[list[Highlight]]:
+        if not wanted:
+            return [[] for _ in texts]
+        query_stems = set(parsed.keywords.stems)
+        # Stop words are marked only where the query holds nothing else, or quotes them.
+        query_words = {word for phrase in parsed.phrases for word in phrase}
+        if not query_stems:
+            query_words |= set(words(parsed.meaning))
+        sentences = best_sentences(
+            texts, parsed.meaning, self._version.encoders, self._word_weight, query_stems
+        )
+        return [
+            sorted(
+                [*keyword_highlights(text, query_stems, query_words), *([best] if best else [])],
+                key=lambda highlight: (highlight.start, -highlight.end),
+            )
+            for text, best in zip(texts, sentences, strict=True)
+        ]
+
+    def _compute_word_weight(self, stem: str) -> float:
+        if self._version.keywords is None:
+            return 1.0
+        return best_possible_bm25(
+            [(self._version.keywords.document_frequency(stem), 1)], self.n_documents
+        )
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The hits of one page, scored, and what is known of all that match."""
+
+    ranking: Ranking
+    probability: NDArray[np.float64]
+    best_probability: float
+    total: int
+    matching: NDArray[np.int64] | None
+
+
+@dataclass
+class _Clock:
+    """Milliseconds by stage."""
+
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.stages_ms[name] = (time.perf_counter() - began) * 1000
+
+    @property
+    def total_ms(self) -> float:
+        return (time.perf_counter() - self.began) * 1000
+
+
+def _span(begin: int, end: int, length: int) -> NDArray[np.int64]:
+    return np.arange(min(begin, length), min(end, length))
+
+
+def _explanation(ranking: Ranking, position: int) -> dict[str, SignalExplanation]:
+    found = {}
+    for index, name in enumerate(ranking.signals):
+        raw = float(ranking.raw[index, position])
+        rank = int(ranking.ranks[index, position])
+        found[name] = SignalExplanation(
+            raw=None if np.isnan(raw) else raw,
+            normalized=float(ranking.normalized[index, position]),
+            weight=float(ranking.weights[index]),
+            contribution=float(ranking.contributions[index, position]),
+            rank=rank or None,
+        )
+    return found

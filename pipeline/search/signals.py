@@ -1,0 +1,185 @@
+"""The signals, each asked one query: which documents does it propose, how does it score them?
+
+This is the seam to the engine: whatever can propose candidates and score given rows can stand
+in for the embedded indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.protocol import Embeddings
+from pipeline.version.keyword_index import KeywordIndex, KeywordQuery
+from pipeline.version.open_version import OpenVersion, PassageTable
+from pipeline.version.vector_index import VectorIndex
+
+__all__ = ["Candidates", "KeywordScorer", "PassageScorer", "Scorer", "VectorScorer", "scorers_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What one signal proposes for one query.
+
+    Parameters
+    ----------
+    rows
+        int64, best first; equal scores by row.
+    scores
+        float64, the same length, never rising.
+    total
+        How many documents the signal matches in all, when it matches rather than ranks
+        everything (``bm25``); the number of rows otherwise.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    total: int
+
+
+class Scorer(Protocol):
+    """One signal, bound to one query."""
+
+    def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
+        """The best ``depth`` documents among those allowed (all when ``None``)."""
+        ...
+
+    def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Exact score of each given document, NaN where the signal abstains."""
+        ...
+
+
+class KeywordScorer:
+    """bm25: documents that contain a word of the query."""
+
+    def __init__(self, index: KeywordIndex, query: KeywordQuery) -> None:
+        self._index = index
+        self._query = query
+
+    def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
+        """The best ``depth`` documents; ``total`` counts every match."""
+        if allowed is None:
+            return Candidates(*self._index.search(self._query, depth))
+        rows, scores, _ = self._index.search(self._query, self._index.n_documents)
+        kept = allowed[rows]
+        return Candidates(rows[kept][:depth], scores[kept][:depth], int(np.count_nonzero(kept)))
+
+    def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """BM25 score; 0 where no word of the query occurs."""
+        return self._index.scores(self._query, rows)
+
+
+class VectorScorer:
+    """tfidf, word2vec: documents whose embedding is near the query's."""
+
+    def __init__(self, index: VectorIndex, query: Embeddings) -> None:
+        self._index = index
+        self._query = query
+        self._abstains = not query.any()
+
+    def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
+        """The ``depth`` nearest documents."""
+        if self._abstains:
+            return _NONE
+        rows, _ = self._index.nearest(self._query, depth, allowed)
+        return _ordered(rows, self.scores(rows))
+
+    def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Cosine, in [-1, 1]."""
+        if self._abstains:
+            return np.full(len(rows), np.nan)
+        similarities = self._index.similarities(self._query, rows).astype(np.float64)
+        return np.where(self._index.covered[rows], similarities, np.nan)
+
+
+class PassageScorer:
+    """bert: documents whose best passage is near the query."""
+
+    def __init__(self, index: VectorIndex, passages: PassageTable, query: Embeddings) -> None:
+        self._index = index
+        self._passages = passages
+        self._query = query
+        self._abstains = not query.any()
+
+    def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
+        """The ``depth`` documents with the nearest passages."""
+        if self._abstains:
+            return _NONE
+        offsets = self._passages.offsets
+        allowed_passages = None if allowed is None else np.repeat(allowed, np.diff(offsets))
+        wanted = depth
+        while True:
+            # A document's later passages come after its best, so distinct documents, in order
+            # of first appearance, are the nearest documents; ask for more until there are enough.
+            passages, _ = self._index.nearest(self._query, wanted, allowed_passages)
+            rows = np.searchsorted(offsets, passages, side="right") - 1
+            _, first = np.unique(rows, return_index=True)
+            if len(first) >= depth or len(passages) < wanted:
+                break
+            wanted *= 2
+        nearest = rows[np.sort(first)[:depth]]
+        return _ordered(nearest, self.scores(nearest))
+
+    def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Cosine of each document's best passage."""
+        return self.best_passages(rows)[0]
+
+    def best_passages(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Score of each document, NaN where the signal abstains, and its best passage's row."""
+        offsets = self._passages.offsets
+        first = np.asarray(offsets[rows])
+        if self._abstains or not len(rows):
+            return np.full(len(rows), np.nan), first
+        counts = np.asarray(offsets[rows + 1]) - first
+        begins = np.cumsum(counts) - counts
+        passages = np.repeat(first - begins, counts) + np.arange(counts.sum())
+        similarities = self._index.similarities(self._query, passages).astype(np.float64)
+        similarities[~self._index.covered[passages]] = -np.inf
+        best = np.maximum.reduceat(similarities, begins)
+        # The first passage that reaches its document's best score.
+        at_best = np.flatnonzero(similarities == np.repeat(best, counts))
+        owner = np.searchsorted(begins, at_best, side="right") - 1
+        _, position = np.unique(owner, return_index=True)
+        return np.where(np.isneginf(best), np.nan, best), passages[at_best[position]]
+
+
+_NONE = Candidates(np.zeros(0, np.int64), np.zeros(0), 0)
+
+
+def _ordered(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> Candidates:
+    order = np.lexsort((rows, -scores))
+    return Candidates(rows[order], scores[order], len(rows))
+
+
+def scorers_for(
+    version: OpenVersion, names: Sequence[str], meaning: str, keywords: KeywordQuery
+) -> dict[str, Scorer]:
+    """Bind signals of a version to one query.
+
+    Parameters
+    ----------
+    names
+        Signals to use, all of which the version holds.
+    meaning
+        Text to embed.
+    keywords
+        Words to match.
+    """
+    scorers: dict[str, Scorer] = {}
+    for name in names:
+        if name == "bm25" and version.keywords is not None:
+            scorers[name] = KeywordScorer(version.keywords, keywords)
+            continue
+        index = version.vectors[name]
+        embedding = version.encoders[name].encode_queries([meaning])[0]
+        if version.manifest.signals[name].rows == "passages":
+            scorers[name] = PassageScorer(index, version.passages, embedding)
+        else:
+            scorers[name] = VectorScorer(index, embedding)
+    return scorers

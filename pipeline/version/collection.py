@@ -1,0 +1,322 @@
+"""A collection on disk: its versions, which one is current, and who may write.
+
+    <data dir>/<collection>/
+      CURRENT          the current version's id, replaced atomically
+      versions/<id>/   one immutable version each
+      cache/           embeddings by content hash
+      state/           what changes without a version: the writer's lock
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from ingest.errors import (
+    IndexCorruptError,
+    IndexFolderError,
+    IndexLockedError,
+    IndexNotFoundError,
+    QueryError,
+    TrineError,
+)
+from pipeline.version.manifest import Manifest, read_manifest
+
+__all__ = [
+    "DEFAULT_COLLECTION",
+    "KEPT_VERSIONS",
+    "CollectionFolder",
+    "default_data_dir",
+    "list_collections",
+    "new_version_id",
+    "version_being_built",
+]
+
+DEFAULT_COLLECTION = "default"
+KEPT_VERSIONS = 3
+_BUILDING_SUFFIX = ".building"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+def default_data_dir() -> Path:
+    """Return ``$TRINE_DATA_DIR``, or the platform's folder for user data."""
+    return Path(os.environ.get("TRINE_DATA_DIR") or platformdirs.user_data_path("trine"))
+
+
+def new_version_id() -> str:
+    """Make an id that sorts by time: ``20260131T120000.123456Z-1f2e3d``."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(3)}"
+
+
+def version_being_built(building: Path) -> str:
+    """Id that the version built in this folder will have."""
+    return building.name.removesuffix(_BUILDING_SUFFIX)
+
+
+def list_collections(data_dir: Path) -> list[str]:
+    """Names of the collections below a data folder that have a current version, sorted."""
+    if not data_dir.is_dir():
+        return []
+    try:
+        return sorted(
+            path.name
+            for path in data_dir.iterdir()
+            if _NAME.fullmatch(path.name) and (path / "CURRENT").is_file()
+        )
+    except OSError as error:
+        raise IndexFolderError(f"cannot read the data folder {data_dir}: {error}") from error
+
+
+@dataclass(frozen=True)
+class CollectionFolder:
+    """One collection's folder below the data folder.
+
+    Parameters
+    ----------
+    data_dir
+        The data folder; need not exist yet.
+    name
+        Letters, digits, ``_``, ``.`` and ``-``; at most 100.
+
+    Raises
+    ------
+    QueryError
+        If the name is not allowed.
+    """
+
+    data_dir: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise QueryError(
+                f"collection name {self.name!r} is not allowed: "
+                "use letters, digits, '_', '.' and '-', at most 100",
+                parameter="collection",
+            )
+
+    @property
+    def path(self) -> Path:
+        """The collection's own folder."""
+        return self.data_dir / self.name
+
+    @property
+    def versions_path(self) -> Path:
+        """Folder with one folder a version."""
+        return self.path / "versions"
+
+    @property
+    def cache_path(self) -> Path:
+        """Folder of the embedding cache."""
+        return self.path / "cache"
+
+    def version_path(self, version: str) -> Path:
+        """Folder of one version.
+
+        Raises
+        ------
+        IndexNotFoundError
+            If there is no such version.
+        """
+        if _NAME.fullmatch(version) and not version.endswith(_BUILDING_SUFFIX):
+            path = self.versions_path / version
+            if path.is_dir():
+                return path
+        raise IndexNotFoundError(
+            f"collection {self.name!r} has no version {version!r} (see: trine versions list)"
+        )
+
+    def exists(self) -> bool:
+        """Whether anything was ever published here."""
+        return (self.path / "CURRENT").is_file()
+
+    def current(self) -> str:
+        """Id of the current version.
+
+        Raises
+        ------
+        IndexNotFoundError
+            If nothing was published yet.
+        IndexFolderError
+            If the folder cannot be read.
+        """
+        try:
+            version = (self.path / "CURRENT").read_text(encoding="utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise IndexNotFoundError(
+                f"no collection {self.name!r} in {self.data_dir}: make one with "
+                f"trine index SOURCE... --collection {self.name}"
+            ) from error
+        except OSError as error:
+            raise IndexFolderError(f"cannot read {self.path / 'CURRENT'}: {error}") from error
+        if not (self.versions_path / version).is_dir() or not version:
+            raise IndexCorruptError(
+                f"collection {self.name!r} points at version {version!r}, which is missing: "
+                "activate another (trine versions list, trine versions activate ID) "
+                "or rebuild (trine reindex --full)"
+            )
+        return version
+
+    def current_or_none(self) -> str | None:
+        """Id of the current version, or ``None`` where none was published or it is gone."""
+        try:
+            return self.current()
+        except (IndexNotFoundError, IndexCorruptError):
+            return None
+
+    def versions(self) -> list[str]:
+        """Ids of all complete versions, oldest first."""
+        if not self.versions_path.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.versions_path.iterdir()
+            if path.is_dir() and not path.name.endswith(_BUILDING_SUFFIX)
+        )
+
+    def manifest(self, version: str) -> Manifest:
+        """Manifest of one version."""
+        return read_manifest(self.version_path(version))
+
+    def begin_version(self, version: str) -> Path:
+        """Make the folder in which a version is built aside."""
+        path = self.versions_path / (version + _BUILDING_SUFFIX)
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise IndexFolderError(
+                f"cannot write to {self.versions_path}: {error.strerror}"
+            ) from error
+        return path
+
+    def finish_version(self, building: Path) -> Path:
+        """Give a complete, verified version its name; it is not current yet."""
+        _sync_tree(building)
+        path = building.with_name(version_being_built(building))
+        building.rename(path)
+        _sync_folder(self.versions_path)
+        return path
+
+    def publish(self, version: str) -> None:
+        """Make a version current, by one atomic rename."""
+        self.version_path(version)
+        temporary = self.path / f"CURRENT.{os.getpid()}"
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(version + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / "CURRENT")
+            _sync_folder(self.path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise IndexFolderError(f"cannot publish in {self.path}: {error.strerror}") from error
+
+    def prune(self, keep: int = KEPT_VERSIONS) -> list[str]:
+        """Remove all but the newest ``keep`` versions, never the current one; returns their ids."""
+        current = self.current_or_none()
+        kept = set(self.versions()[-max(keep, 1) :]) | {current}
+        doomed = [version for version in self.versions() if version not in kept]
+        for version in doomed:
+            shutil.rmtree(self.versions_path / version)
+        return doomed
+
+    def remove_litter(self) -> None:
+        """Remove what a killed writer left half-built. Call with the write lock held."""
+        if self.versions_path.is_dir():
+            for path in self.versions_path.glob("*" + _BUILDING_SUFFIX):
+                shutil.rmtree(path)
+        if self.path.is_dir():
+            for path in self.path.glob("CURRENT.*"):
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the collection's write lock: one writer at a time; readers never wait.
+
+        Raises
+        ------
+        IndexLockedError
+            If another process holds it; names the holder.
+        """
+        state = self.path / "state"
+        holder = state / "writer.json"
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise IndexFolderError(f"cannot write to {self.path}: {error.strerror}") from error
+        lock = filelock.FileLock(state / "write.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise IndexLockedError(
+                f"collection {self.name!r} is being written by {_describe(holder)}; "
+                "try again when it is done"
+            ) from error
+        except OSError as error:
+            raise IndexFolderError(f"cannot lock {self.path}: {error.strerror}") from error
+        try:
+            with _storage_errors(self.path):
+                who = {
+                    "pid": os.getpid(),
+                    "command": " ".join(Path(sys.argv[0]).name.split() + sys.argv[1:]),
+                    "since": datetime.now(UTC).isoformat(timespec="seconds"),
+                }
+                holder.write_text(json.dumps(who), encoding="utf-8")
+                self.remove_litter()
+                yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+@contextlib.contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing right or a failing device into one clear line."""
+    try:
+        yield
+    except TrineError:
+        raise
+    except OSError as error:
+        raise IndexFolderError(
+            f"writing {path} failed: {error.strerror or error}; the published version is untouched"
+        ) from error
+
+
+def _describe(holder: Path) -> str:
+    try:
+        who = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {who['pid']} ({who['command']}) since {who['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(path: Path) -> None:
+    for entry in path.rglob("*"):
+        if entry.is_file():
+            with entry.open("rb") as file:
+                os.fsync(file.fileno())
+        elif entry.is_dir():
+            _sync_folder(entry)
+    _sync_folder(path)

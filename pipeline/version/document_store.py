@@ -1,0 +1,307 @@
+"""Where the documents of a version lie: one SQLite file, rows in doc_id order.
+
+``document_row`` is a document's position among all doc_ids sorted by code point, so ties
+between equal scores, which go by doc_id, go by row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.documents import Document
+from ingest.errors import (
+    CorpusError,
+    DocumentNotFoundError,
+    IndexCorruptError,
+    IndexFolderError,
+)
+from ingest.sources import duplicate_error
+
+__all__ = ["FILE_NAME", "DocumentSpool", "DocumentStore", "CorpusChange"]
+
+FILE_NAME = "documents.sqlite"
+_BATCH = 1000
+_COLUMNS = "doc_id, title, text, url, metadata, names, page_starts, content_hash"
+_SPOOL_TABLE = """
+    CREATE TABLE spool (doc_id TEXT PRIMARY KEY, title TEXT, text TEXT, url TEXT,
+        metadata TEXT, names TEXT, page_starts TEXT, content_hash TEXT, origin TEXT)
+"""
+_DOCUMENTS_TABLE = """
+    CREATE TABLE documents (document_row INTEGER PRIMARY KEY, doc_id TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL, text TEXT NOT NULL, url TEXT, metadata TEXT NOT NULL,
+        names TEXT NOT NULL, page_starts TEXT NOT NULL, content_hash TEXT NOT NULL)
+"""
+_NAMES_TABLE = """
+    CREATE TABLE names (folded TEXT NOT NULL, name TEXT NOT NULL, document_row INTEGER NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusChange:
+    """How a set of documents differs from the parent version's."""
+
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+
+
+class DocumentSpool:
+    """Documents being gathered for a new version, in any order, never all in memory.
+
+    Parameters
+    ----------
+    folder
+        The folder of the version being built.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        with _write_errors(self._path):
+            self._connection = sqlite3.connect(self._path, isolation_level=None)
+            # A build that dies is thrown away whole, so nothing needs a journal.
+            self._connection.execute("PRAGMA journal_mode = OFF")
+            self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.execute(_SPOOL_TABLE)
+            self._connection.execute("BEGIN")
+
+    def add(self, document: Document) -> None:
+        """Add one document.
+
+        Raises
+        ------
+        DuplicateDocumentError
+            If its id was added before; names both places.
+        CorpusError
+            If its id is empty.
+        """
+        if not document.doc_id:
+            raise CorpusError(f"{document.origin}: a document has an empty id")
+        row = (
+            document.doc_id,
+            document.title,
+            document.text,
+            document.url,
+            json.dumps(dict(document.metadata), ensure_ascii=False, default=list),
+            json.dumps(list(document.names), ensure_ascii=False),
+            json.dumps(list(document.page_starts)),
+            document.content_hash,
+            document.origin,
+        )
+        try:
+            with _write_errors(self._path):
+                self._connection.execute("INSERT INTO spool VALUES (?,?,?,?,?,?,?,?,?)", row)
+        except sqlite3.IntegrityError as error:
+            (first,) = self._connection.execute(
+                "SELECT origin FROM spool WHERE doc_id = ?", (document.doc_id,)
+            ).fetchone()
+            raise duplicate_error(document.doc_id, first, document.origin) from error
+
+    def finish(self) -> int:
+        """Number the rows by doc_id and close; returns the number of documents."""
+        with _write_errors(self._path):
+            n_documents = self._number_rows(self._connection)
+            self._connection.close()
+        return n_documents
+
+    def _number_rows(self, connection: sqlite3.Connection) -> int:
+        connection.execute(_DOCUMENTS_TABLE)
+        connection.execute(_NAMES_TABLE)
+        connection.execute(
+            f"INSERT INTO documents SELECT row_number() OVER (ORDER BY doc_id) - 1, {_COLUMNS}"  # noqa: S608
+            " FROM spool ORDER BY doc_id"
+        )
+        connection.execute("DROP TABLE spool")
+        (n_documents,) = connection.execute("SELECT count(*) FROM documents").fetchone()
+        for begin in range(0, n_documents, _BATCH):
+            batch = connection.execute(
+                "SELECT document_row, doc_id, title, names FROM documents"
+                " WHERE document_row >= ? AND document_row < ?",
+                (begin, begin + _BATCH),
+            ).fetchall()
+            connection.executemany(
+                "INSERT INTO names VALUES (?, ?, ?)",
+                [entry for row in batch for entry in _name_rows(*row)],
+            )
+        connection.execute("CREATE INDEX names_folded ON names (folded)")
+        connection.execute("COMMIT")
+        connection.execute("VACUUM")
+        return int(n_documents)
+
+    def close(self) -> None:
+        """Give up."""
+        self._connection.close()
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise IndexFolderError(
+            f"writing {path} failed: {error}; the published version is untouched"
+        ) from error
+
+
+def _name_rows(row: int, doc_id: str, title: str, names: str) -> list[tuple[str, str, int]]:
+    known = dict.fromkeys([doc_id, title, *json.loads(names)])
+    return [(fold_name(name), name, row) for name in known if name.strip()]
+
+
+def fold_name(name: str) -> str:
+    """Fold a name the way exact look-ups compare it: trimmed, case-folded.
+
+    Examples
+    --------
+    >>> fold_name("  Os.Path.JOIN ")
+    'os.path.join'
+    """
+    return name.strip().casefold()
+
+
+class DocumentStore:
+    """Read-only access to the documents of one version, by row; safe to share among threads.
+
+    Parameters
+    ----------
+    folder
+        The version's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        self._local = threading.local()
+        (self.n_documents,) = self._fetch("SELECT count(*) FROM documents")[0]
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            # immutable: no lock and no journal is looked for, and nothing is ever written.
+            uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            self._local.connection = connection
+        return connection
+
+    def _fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+        try:
+            return self._connection().execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise IndexCorruptError(f"{self._path} cannot be read: {error}") from error
+
+    def documents(self, rows: Sequence[int]) -> list[Document]:
+        """Documents of the given rows, in the given order."""
+        found: dict[int, Document] = {}
+        for begin in range(0, len(rows), _BATCH):
+            part = [int(row) for row in rows[begin : begin + _BATCH]]
+            marks = ",".join("?" * len(part))
+            for row, *columns in self._fetch(
+                f"SELECT document_row, {_COLUMNS} FROM documents WHERE document_row IN ({marks})",  # noqa: S608
+                part,
+            ):
+                found[row] = _document(columns)
+        return [found[int(row)] for row in rows]
+
+    def iterate(self, batch_size: int = _BATCH) -> Iterator[list[Document]]:
+        """All documents in row order, in batches."""
+        for begin in range(0, self.n_documents, batch_size):
+            yield [
+                _document(columns)
+                for columns in self._fetch(
+                    f"SELECT {_COLUMNS} FROM documents"  # noqa: S608
+                    " WHERE document_row >= ? AND document_row < ? ORDER BY document_row",
+                    (begin, begin + batch_size),
+                )
+            ]
+
+    def doc_ids(self, rows: Sequence[int]) -> list[str]:
+        """External ids of the given rows, in the given order."""
+        found: dict[int, str] = {}
+        for begin in range(0, len(rows), _BATCH):
+            part = [int(row) for row in rows[begin : begin + _BATCH]]
+            marks = ",".join("?" * len(part))
+            found.update(
+                self._fetch(
+                    f"SELECT document_row, doc_id FROM documents WHERE document_row IN ({marks})",  # noqa: S608
+                    part,
+                )
+            )
+        return [found[int(row)] for row in rows]
+
+    def row(self, doc_id: str) -> int:
+        """Row of an external id.
+
+        Raises
+        ------
+        DocumentNotFoundError
+            If no document has it.
+        """
+        found = self._fetch("SELECT document_row FROM documents WHERE doc_id = ?", (doc_id,))
+        if not found:
+            raise DocumentNotFoundError(f"no document {doc_id!r}")
+        return int(found[0][0])
+
+    def rows_named(self, name: str) -> list[tuple[int, bool]]:
+        """Rows whose doc_id, title or one of whose names equals ``name``, case folded.
+
+        Returns
+        -------
+        list of (document_row, case_exact)
+        """
+        exact: dict[int, bool] = {}
+        for found, row in self._fetch(
+            "SELECT name, document_row FROM names WHERE folded = ?", (fold_name(name),)
+        ):
+            exact[row] = exact.get(row, False) or found.strip() == name.strip()
+        return sorted(exact.items())
+
+    def content_hashes(self) -> dict[str, str]:
+        """doc_id -> content hash of every document."""
+        return dict(self._fetch("SELECT doc_id, content_hash FROM documents"))
+
+    def corpus_hash(self) -> str:
+        """SHA-256, in hex, over every (doc_id, content hash), in doc_id order."""
+        digest = hashlib.sha256()
+        for (content_hash,) in self._connection().execute(
+            "SELECT content_hash FROM documents ORDER BY document_row"
+        ):
+            digest.update(content_hash.encode())
+        return digest.hexdigest()
+
+    def change_from(self, parent: DocumentStore | None) -> CorpusChange:
+        """Count documents added, changed, removed and unchanged since the parent version."""
+        if parent is None:
+            return CorpusChange(self.n_documents, 0, 0, 0)
+        old, new = parent.content_hashes(), self.content_hashes()
+        kept = old.keys() & new.keys()
+        unchanged = sum(old[doc_id] == new[doc_id] for doc_id in kept)
+        return CorpusChange(
+            len(new) - len(kept), len(kept) - unchanged, len(old) - len(kept), unchanged
+        )
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            del self._local.connection
+
+
+def _document(columns: Sequence[Any]) -> Document:
+    doc_id, title, text, url, metadata, names, page_starts, _content_hash = columns
+    return Document(
+        doc_id=doc_id,
+        title=title,
+        text=text,
+        url=url,
+        metadata=json.loads(metadata),
+        names=tuple(json.loads(names)),
+        page_starts=tuple(json.loads(page_starts)),
+    )

@@ -1,0 +1,191 @@
+"""Keyword search by BM25. Only this module knows tantivy.
+
+Words are cut and stemmed by ``encoders.words``; tantivy sees them joined by blanks. Two fields:
+``stems`` ranks (stop words gone), ``words`` keeps every word with its position for phrases.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tantivy
+from numpy.typing import NDArray
+
+from encoders.words import stems, words
+from ingest.documents import Document
+from ingest.errors import IndexCorruptError
+
+__all__ = ["KeywordIndex", "KeywordQuery", "write_keyword_index"]
+
+# Between title and text, so that no phrase matches across the two.
+_BOUNDARY = "\x1e"
+_WRITER_BYTES = 128_000_000
+# tantivy walks a boolean query recursively for each clause; a pasted page has no more meaning.
+MAX_QUERY_STEMS = 512
+
+
+def _schema() -> Any:
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("row", indexed=True, fast=True)
+    builder.add_text_field("stems", tokenizer_name="whitespace", index_option="freq")
+    builder.add_text_field("words", tokenizer_name="whitespace", index_option="position")
+    return builder.build()
+
+
+def write_keyword_index(folder: Path, documents: Iterable[Document]) -> int:
+    """Index documents, in row order.
+
+    Returns
+    -------
+    int
+        Documents with at least one stem; the signal abstains for the others.
+    """
+    schema = _schema()
+    index = tantivy.Index(schema, path=str(folder))
+    # One thread, so that the same documents always make the same segments.
+    writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+    n_covered = 0
+    for row, document in enumerate(documents):
+        found = [*stems(document.title), *stems(document.text)]
+        n_covered += bool(found)
+        every = [*words(document.title), _BOUNDARY, *words(document.text)]
+        entry = {"row": row, "stems": " ".join(found), "words": " ".join(every)}
+        writer.add_document(tantivy.Document.from_dict(entry, schema))
+    writer.commit()
+    writer.wait_merging_threads()
+    return n_covered
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordQuery:
+    """What to match by keyword.
+
+    Parameters
+    ----------
+    stems
+        Scored words, repeated as often as they stand in the query.
+    required, excluded
+        Each a sequence of words that must, or must not, stand side by side in a document.
+    """
+
+    stems: tuple[str, ...] = ()
+    required: tuple[tuple[str, ...], ...] = ()
+    excluded: tuple[tuple[str, ...], ...] = ()
+    weights: dict[str, int] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        counted = Counter(self.stems).most_common(MAX_QUERY_STEMS)
+        object.__setattr__(self, "weights", dict(counted))
+
+
+class KeywordIndex:
+    """Read-only keyword index of one version.
+
+    Parameters
+    ----------
+    folder
+        The ``bm25`` folder inside a version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            index = tantivy.Index.open(str(folder))
+            self._searcher = index.searcher()
+        except ValueError as error:
+            raise IndexCorruptError(f"{folder} cannot be read as a keyword index") from error
+        self._schema = index.schema
+        self.n_documents: int = self._searcher.num_docs
+
+    def search(
+        self, query: KeywordQuery, depth: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+        """Best documents by BM25 (k1 1.2, b 0.75).
+
+        Returns
+        -------
+        rows, scores, total
+            At most ``depth`` rows, best first, equal scores by row; ``total`` counts every match.
+        """
+        if not query.weights or not self.n_documents:
+            return np.zeros(0, np.int64), np.zeros(0), 0
+        found = self._searcher.search(
+            self._matching(query, self._scored(query)), max(1, min(depth, self.n_documents))
+        )
+        rows, scores = self._read(found.hits)
+        return rows, scores, int(found.count)
+
+    def scores(self, query: KeywordQuery, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """BM25 score of each given row; 0 where no word matches."""
+        result = np.zeros(len(rows))
+        if not query.weights or not len(rows):
+            return result
+        must = tantivy.Query.const_score_query(self._row_set(rows), 0.0)
+        combined = tantivy.Query.boolean_query(
+            [(tantivy.Occur.Must, must), (tantivy.Occur.Must, self._scored(query))]
+        )
+        found = self._searcher.search(combined, len(rows), count=False)
+        matched, scores = self._read(found.hits)
+        order = np.argsort(rows, kind="stable")
+        result[order[np.searchsorted(rows, matched, sorter=order)]] = scores
+        return result
+
+    def rows_allowed(self, query: KeywordQuery) -> NDArray[np.bool_] | None:
+        """Documents that satisfy what is required and excluded; ``None`` when all do."""
+        if not query.required and not query.excluded:
+            return None
+        found = self._searcher.search(
+            self._matching(query, tantivy.Query.all_query()), max(1, self.n_documents)
+        )
+        allowed = np.zeros(self.n_documents, np.bool_)
+        allowed[self._read(found.hits)[0]] = True
+        return allowed
+
+    def rows_with_phrase(self, phrase: Sequence[str]) -> NDArray[np.int64]:
+        """Rows in which the given words stand side by side, ascending."""
+        if not phrase or not self.n_documents:
+            return np.zeros(0, np.int64)
+        found = self._searcher.search(self._phrase(phrase), self.n_documents)
+        return np.sort(self._read(found.hits)[0])
+
+    def document_frequency(self, stem: str) -> int:
+        """How many documents contain a stem."""
+        return int(self._searcher.doc_freq("stems", stem))
+
+    def _read(self, hits: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        rows = np.array(
+            self._searcher.fast_field_values("row", [address for _, address in hits]), np.int64
+        )
+        scores = np.array([score for score, _ in hits], np.float64)
+        order = np.lexsort((rows, -scores))
+        return rows[order], scores[order]
+
+    def _row_set(self, rows: NDArray[np.int64]) -> Any:
+        return tantivy.Query.term_set_query(self._schema, "row", rows.tolist())
+
+    def _scored(self, query: KeywordQuery) -> Any:
+        clauses = []
+        for stem, count in query.weights.items():
+            clause = tantivy.Query.term_query(self._schema, "stems", stem, index_option="freq")
+            if count > 1:
+                clause = tantivy.Query.boost_query(clause, float(count))
+            clauses.append((tantivy.Occur.Should, clause))
+        return tantivy.Query.boolean_query(clauses)
+
+    def _phrase(self, phrase: Sequence[str]) -> Any:
+        if len(phrase) == 1:
+            return tantivy.Query.term_query(self._schema, "words", phrase[0])
+        return tantivy.Query.phrase_query(self._schema, "words", list(phrase))
+
+    def _matching(self, query: KeywordQuery, scored: Any) -> Any:
+        clauses = [(tantivy.Occur.Must, scored)]
+        for phrase in query.required:
+            clause = tantivy.Query.const_score_query(self._phrase(phrase), 0.0)
+            clauses.append((tantivy.Occur.Must, clause))
+        for phrase in query.excluded:
+            clauses.append((tantivy.Occur.MustNot, self._phrase(phrase)))
+        return clauses[0][1] if len(clauses) == 1 else tantivy.Query.boolean_query(clauses)

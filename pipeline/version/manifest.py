@@ -1,0 +1,192 @@
+"""The manifest: what a version is made of, and how to tell that it still is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+
+from ingest.errors import IndexCorruptError, IndexVersionError
+
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST_NAME",
+    "Manifest",
+    "SignalRecord",
+    "file_sha256",
+    "hash_files",
+    "read_manifest",
+    "verify_files",
+    "write_manifest",
+]
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRecord:
+    """What a version holds of one signal.
+
+    Parameters
+    ----------
+    rows
+        ``"documents"`` or ``"passages"``: which row space its vectors or postings live in.
+    n_rows
+        Rows in that space.
+    n_covered
+        Rows the signal has something for; it abstains for the rest.
+    encoder_fingerprint
+        Fingerprint of the encoder that made the embeddings; ``None`` for ``bm25``.
+    dimension
+        Width of an embedding; ``None`` for ``bm25``.
+    """
+
+    rows: str
+    n_rows: int
+    n_covered: int
+    encoder_fingerprint: str | None = None
+    dimension: int | None = None
+
+    @property
+    def coverage(self) -> float:
+        """Share of rows the signal covers, in [0, 1]."""
+        return self.n_covered / self.n_rows if self.n_rows else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One immutable version, described.
+
+    Parameters
+    ----------
+    version, parent
+        This version's id, and the id of the version it was built from.
+    created
+        When it was built: ISO 8601, UTC.
+    sources
+        What was given to ``trine index``, so that ``trine reindex`` can read it again.
+    settings
+        Everything that decides the content besides the documents.
+    corpus_hash
+        SHA-256 over (doc_id, content hash) of every document, in doc_id order.
+    files
+        Path inside the version's folder -> SHA-256, in hex.
+    """
+
+    version: str
+    collection: str
+    created: str
+    trine_version: str
+    sources: list[str]
+    settings: dict[str, object]
+    corpus_hash: str
+    n_documents: int
+    n_passages: int
+    signals: dict[str, SignalRecord]
+    files: dict[str, str] = field(default_factory=dict)
+    total_bytes: int = 0
+    timings_s: dict[str, float] = field(default_factory=dict)
+    parent: str | None = None
+    format_version: int = FORMAT_VERSION
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(folder: Path) -> tuple[dict[str, str], int]:
+    """Hash every file below a version's folder, the manifest excepted.
+
+    Returns
+    -------
+    (path -> sha256, total bytes)
+        Paths with forward slashes, relative to the folder, sorted.
+    """
+    paths = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME
+    )
+    hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
+    return hashes, sum(path.stat().st_size for path in paths)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest into its version's folder."""
+    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a version's manifest.
+
+    Raises
+    ------
+    IndexCorruptError
+        If it is missing, is not JSON, lacks a field, or names a path outside the folder.
+    IndexVersionError
+        If its format version is not the one this release reads.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise IndexCorruptError(
+            f"{path} is missing: this version is incomplete; "
+            "activate another (trine versions list) or rebuild (trine reindex --full)"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise IndexCorruptError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise IndexCorruptError(f"{path} does not hold a JSON object")
+    found = content.get("format_version")
+    if found != FORMAT_VERSION:
+        raise IndexVersionError(
+            f"{folder.name} is written in format {found!r}; this release reads format "
+            f"{FORMAT_VERSION}: rebuild it with trine reindex --full"
+        )
+    return _manifest_from(content, path)
+
+
+def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
+    known = {entry.name for entry in fields(Manifest)}
+    try:
+        values = {key: value for key, value in content.items() if key in known}
+        records = values["signals"]
+        if not isinstance(records, dict):
+            raise TypeError("signals is not an object")
+        values["signals"] = {name: SignalRecord(**record) for name, record in records.items()}
+        manifest = Manifest(**values)  # type: ignore[arg-type]
+    except (KeyError, TypeError) as error:
+        raise IndexCorruptError(f"{path} is not a manifest: {error}") from error
+    for name in manifest.files:
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+            raise IndexCorruptError(f"{path} names a file outside its folder: {name!r}")
+    return manifest
+
+
+def verify_files(folder: Path, manifest: Manifest, *, content: bool = True) -> list[str]:
+    """Hold every file of a version against its manifest.
+
+    Parameters
+    ----------
+    content
+        Whether to hash the bytes, or only check that each file is there.
+
+    Returns
+    -------
+    list of str
+        One line a problem; empty when the version is whole.
+    """
+    problems = []
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif content and (found := file_sha256(path)) != expected:
+            problems.append(f"{name} is altered: sha256 {found[:12]}, expected {expected[:12]}")
+    return problems

@@ -1,0 +1,139 @@
+"""A version opened for reading: documents, passages, metadata and every signal's index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.protocol import Encoder
+from encoders.registry import load_encoder
+from ingest.documents import Passage
+from ingest.errors import IndexCorruptError
+from pipeline.version.document_store import DocumentStore
+from pipeline.version.keyword_index import KeywordIndex
+from pipeline.version.manifest import Manifest, read_manifest, verify_files
+from pipeline.version.metadata_columns import MetadataColumns
+from pipeline.version.vector_index import VectorIndex
+
+__all__ = [
+    "ENCODER_FOLDER",
+    "METADATA_FOLDER",
+    "PASSAGES_FOLDER",
+    "SIGNALS",
+    "OpenVersion",
+    "PassageTable",
+    "open_version",
+    "write_passage_table",
+]
+
+SIGNALS = ("bm25", "tfidf", "word2vec", "bert")
+PASSAGES_FOLDER = "passages"
+PASSAGE_ARRAYS = ("offsets", "spans", "pages")
+METADATA_FOLDER = "metadata"
+ENCODER_FOLDER = "encoder"
+
+
+@dataclass(frozen=True)
+class PassageTable:
+    """Which passages each document has, and where in its text they stand.
+
+    Parameters
+    ----------
+    offsets
+        int64, shape (n_documents + 1,): a document's passage rows are
+        ``range(offsets[row], offsets[row + 1])``.
+    spans
+        int64, shape (n_passages, 2): start and end code points in the document's text.
+    pages
+        int32, shape (n_passages,): page number from 1, or 0 where there are no pages.
+    """
+
+    offsets: NDArray[np.int64]
+    spans: NDArray[np.int64]
+    pages: NDArray[np.int32]
+
+    @property
+    def n_passages(self) -> int:
+        """Rows of the passage space."""
+        return len(self.spans)
+
+    def passage(self, passage_row: int) -> Passage:
+        """One passage."""
+        start, end = self.spans[passage_row].tolist()
+        return Passage(start, end, int(self.pages[passage_row]) or None)
+
+    def document_rows(self) -> NDArray[np.int64]:
+        """int64, shape (n_passages,): the document each passage belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+def write_passage_table(folder: Path, table: PassageTable) -> None:
+    """Write the table into an existing folder."""
+    for name in PASSAGE_ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(table, name))
+
+
+def _read_passage_table(folder: Path) -> PassageTable:
+    try:
+        return PassageTable(
+            *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in PASSAGE_ARRAYS)
+        )
+    except (OSError, ValueError) as error:
+        raise IndexCorruptError(f"{folder} cannot be read: {error}") from error
+
+
+
+@dataclass(frozen=True)
+class OpenVersion:
+    """One immutable version, memory-mapped; safe to share among threads."""
+
+    folder: Path
+    manifest: Manifest
+    documents: DocumentStore
+    passages: PassageTable
+    metadata: MetadataColumns
+    keywords: KeywordIndex | None
+    vectors: dict[str, VectorIndex]
+    encoders: dict[str, Encoder]
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Signals this version holds, in their fixed order."""
+        return tuple(name for name in SIGNALS if name in self.manifest.signals)
+
+
+def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
+    """Open a version for reading.
+
+    Parameters
+    ----------
+    verify
+        Whether to hold every byte against the manifest first; otherwise only that each
+        file is there.
+
+    Raises
+    ------
+    IndexCorruptError, IndexVersionError
+        If a file is missing, altered or of another format; the published version is untouched.
+    """
+    manifest = read_manifest(folder)
+    if problems := verify_files(folder, manifest, content=verify):
+        raise IndexCorruptError(
+            f"version {manifest.version} of {manifest.collection!r} is damaged: {problems[0]}"
+            + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
+            + "; activate another version (trine versions list) or rebuild (trine reindex --full)"
+        )
+    embedded = [name for name in SIGNALS if name in manifest.signals and name != "bm25"]
+    return OpenVersion(
+        folder=folder,
+        manifest=manifest,
+        documents=DocumentStore(folder),
+        passages=_read_passage_table(folder / PASSAGES_FOLDER),
+        metadata=MetadataColumns(folder / METADATA_FOLDER),
+        keywords=KeywordIndex(folder / "bm25") if "bm25" in manifest.signals else None,
+        vectors={name: VectorIndex(folder / name) for name in embedded},
+        encoders={name: load_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
+    )

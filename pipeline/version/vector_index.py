@@ -1,0 +1,131 @@
+"""Nearest neighbours among the embeddings of one signal. Only this module knows FAISS.
+
+Exact inner products over unit vectors, so a score is a cosine in [-1, 1]. The index file holds
+the embeddings once; ``vectors`` is a view of the same memory-mapped bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.protocol import Embeddings
+from ingest.errors import DimensionMismatchError, IndexCorruptError
+
+__all__ = ["FILE_NAME", "VectorIndex", "write_vector_index"]
+
+FILE_NAME = "vectors.faiss"
+
+
+def write_vector_index(folder: Path, batches: Iterable[Embeddings], dimension: int) -> int:
+    """Write embeddings, in row order, as an index.
+
+    Returns
+    -------
+    int
+        Rows that are not all zero; the signal abstains for the others.
+
+    Raises
+    ------
+    DimensionMismatchError
+        If a batch has another width than ``dimension``.
+    """
+    index = faiss.IndexFlatIP(dimension)
+    n_covered = 0
+    for batch in batches:
+        if batch.ndim != 2 or batch.shape[1] != dimension:
+            raise DimensionMismatchError(
+                f"embeddings of shape {batch.shape} do not fit an index of dimension {dimension}"
+            )
+        index.add(np.ascontiguousarray(batch, dtype=np.float32))
+        n_covered += int(np.count_nonzero(batch.any(axis=1)))
+    faiss.write_index(index, str(folder / FILE_NAME))
+    return n_covered
+
+
+class VectorIndex:
+    """Read-only, memory-mapped embeddings of one signal.
+
+    Parameters
+    ----------
+    folder
+        The signal's folder inside a version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / FILE_NAME
+        try:
+            self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise IndexCorruptError(f"{path} cannot be read as a vector index") from error
+        self.n_rows: int = self._index.ntotal
+        self.dimension: int = self._index.d
+        self.vectors: Embeddings = (
+            faiss.rev_swig_ptr(self._index.get_xb(), self.n_rows * self.dimension).reshape(
+                self.n_rows, self.dimension
+            )
+            if self.n_rows
+            else np.zeros((0, self.dimension), np.float32)
+        )
+        self.covered: NDArray[np.bool_] = np.any(self.vectors, axis=1)
+
+    def nearest(
+        self, query: Embeddings, depth: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows nearest to one query, best first.
+
+        Parameters
+        ----------
+        query
+            float32, shape (dimension,), unit norm.
+        depth
+            How many rows to return at most.
+        allowed
+            Rows that may be returned, bool, shape (n_rows,); all when ``None``.
+
+        Returns
+        -------
+        rows, similarities
+            Equal lengths, at most ``depth``. Equal similarities go by row. Rows without an
+            embedding are never returned.
+
+        Raises
+        ------
+        DimensionMismatchError
+            If the query has another width than the index.
+        """
+        self._check(query)
+        usable = self.covered if allowed is None else self.covered & allowed
+        n_usable = int(np.count_nonzero(usable))
+        count = min(depth, n_usable)
+        if count == 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        # One query on several OpenMP threads costs more in waking them than it saves.
+        faiss.omp_set_num_threads(1)
+        parameters = None
+        if n_usable < self.n_rows:
+            # The packed bits must outlive the search: the selector only points at them.
+            bits = np.packbits(usable, bitorder="little")
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        similarities, rows = self._index.search(query[None, :], count, params=parameters)
+        found = rows[0] >= 0
+        order = np.lexsort((rows[0][found], -similarities[0][found]))
+        return rows[0][found][order], similarities[0][found][order]
+
+    def similarities(self, query: Embeddings, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Cosine of one query with each of the given rows, exactly."""
+        self._check(query)
+        # Not a BLAS product: there a row's last bits depend on how many rows are asked for, and a
+        # document's score would change from page to page.
+        result: NDArray[np.float32] = np.einsum("ij,j->i", self.vectors[rows], query)
+        return result
+
+    def _check(self, query: Embeddings) -> None:
+        if query.shape != (self.dimension,):
+            raise DimensionMismatchError(
+                f"a query of shape {query.shape} met an index of dimension {self.dimension}"
+            )
