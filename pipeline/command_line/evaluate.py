@@ -1,4 +1,4 @@
-"""``trine evaluate``: how good is the ranking on judged queries?"""
+"""``trine evaluate``: measure the ranking on judged queries."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ def common_options(command: Command) -> Command:
     """Add --collection, --data-dir and --json; the command takes them as one ``place``."""
 
     def with_place(
-        *arguments: Any, collection: str, data_dir: Path | None, as_json: bool, **options: Any
-    ) -> Any:
+        *arguments: object, collection: str, data_dir: Path | None, as_json: bool, **options: object
+    ) -> object:
         place = Place(data_dir or default_data_dir(), collection, as_json)
         return command(*arguments, place=place, **options)
 

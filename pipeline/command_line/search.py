@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import click
 from rich.console import Console
@@ -67,7 +67,9 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 @click.argument("query", nargs=-1, required=True, metavar="QUERY...")
 @click.option("-k", default=10, show_default=True, type=int, help="Hits on a page.")
 @click.option("--page", default=1, show_default=True, type=int)
-@click.option("--filter", "filter_text", help="Condition on metadata: kind:function AND year:[2020 TO *].")
+@click.option(
+    "--filter", "filter_text", help="Condition on metadata: kind:function AND year:[2020 TO *]."
+)
 @click.option("--facets", help="Fields whose values to count, comma-separated.")
 @click.option("--sort", help="field, field:asc or field:desc instead of relevance.")
 @click.option("--signals", help="Signals to rank by, comma-separated.")
@@ -165,7 +167,7 @@ def _excerpt(hit: Hit) -> tuple[int, int]:
     return space + 1, begin + _EXCERPT_CHARACTERS
 
 
-def _indented(lines: Sequence[Text], cut_before: bool, cut_after: bool) -> Text:
+def _indented(lines: Iterable[Text], cut_before: bool, cut_after: bool) -> Text:
     whole = Text("   … " if cut_before else "   ")
     whole.append_text(Text("\n   ").join([line for line in lines if line.plain.strip()]))
     return whole.append(" …" if cut_after else "")

@@ -35,12 +35,12 @@ class PassageCut:
 
 
 def encoder_text(title: str, text: str) -> str:
-    """Join what an encoder reads for a passage: its document's title, then its text.
+    r"""Join what an encoder reads for a passage: its document's title, then its text.
 
     Examples
     --------
     >>> encoder_text("Title", "Body."), encoder_text("", "Body.")
-    ('Title\\nBody.', 'Body.')
+    ('Title\nBody.', 'Body.')
     """
     return f"{title}\n{text}" if title and text else title or text
 
@@ -57,7 +57,10 @@ def cut_all_passages(
     store: DocumentStore, bert: BertEncoder | None, progress: ProgressCallback
 ) -> PassageCut:
     """Cut every document; in the encoder's tokens where there is one, else in words."""
-    offsets, spans, pages, n_tokens = [0], [], [], []
+    offsets: list[int] = [0]
+    spans: list[NDArray[np.int64]] = []
+    pages: list[int] = []
+    n_tokens: list[NDArray[np.int64]] = []
     for documents in store.iterate():
         text_starts = _token_starts([document.text for document in documents], bert)
         title_starts = _token_starts([document.title for document in documents], bert)

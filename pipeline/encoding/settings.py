@@ -33,9 +33,7 @@ def checked_signals(names: Iterable[str]) -> tuple[str, ...]:
             parameter="signals",
         )
     if not wanted:
-        raise QueryError(
-            f"no signal given; signals are {', '.join(SIGNALS)}", parameter="signals"
-        )
+        raise QueryError(f"no signal given; signals are {', '.join(SIGNALS)}", parameter="signals")
     return tuple(name for name in SIGNALS if name in wanted)
 
 

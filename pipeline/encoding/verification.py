@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from encoders.protocol import Encoder
+from encoders.bert import BertEncoder
 from encoders.words import stems
 from pipeline.encoding.passages import encoder_text, fitting_title
 from pipeline.version.keyword_index import KeywordQuery
@@ -46,9 +46,7 @@ def _count_problems(version: OpenVersion) -> list[str]:
         if count != manifest.n_documents
     ]
     if version.passages.n_passages != manifest.n_passages:
-        problems.append(
-            f"passages: {version.passages.n_passages}, expected {manifest.n_passages}"
-        )
+        problems.append(f"passages: {version.passages.n_passages}, expected {manifest.n_passages}")
     for name, index in version.vectors.items():
         expected = n_rows[manifest.signals[name].rows]
         if index.n_rows != expected:
@@ -75,7 +73,9 @@ def _probe(version: OpenVersion, row: int) -> list[str]:
         if version.manifest.signals[name].rows == "passages":
             own_row = int(version.passages.offsets[row])
             passage = version.passages.passage(own_row)
-            title = _title(encoder, document.title)
+            title = document.title
+            if isinstance(encoder, BertEncoder):
+                title = fitting_title(title, encoder.token_starts([title])[0], encoder.max_tokens)
             own_text = encoder_text(title, document.text[passage.start : passage.end])
         embedding = encoder.encode_documents([own_text])[0]
         stored = index.vectors[own_row]
@@ -84,9 +84,3 @@ def _probe(version: OpenVersion, row: int) -> list[str]:
         ):
             problems.append(f"{name} does not find {document.doc_id!r} by its own text")
     return problems
-
-
-def _title(encoder: Encoder, title: str) -> str:
-    max_tokens = getattr(encoder, "max_tokens", None)
-    starts = encoder.token_starts([title])[0] if max_tokens else None  # type: ignore[attr-defined]
-    return fitting_title(title, starts, max_tokens) if starts is not None else title

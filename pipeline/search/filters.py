@@ -80,7 +80,8 @@ class AllOf:
 
     def rows(self, columns: MetadataColumns) -> NDArray[np.bool_]:
         """Where it holds."""
-        return np.logical_and.reduce([part.rows(columns) for part in self.parts])
+        result: NDArray[np.bool_] = np.all([part.rows(columns) for part in self.parts], axis=0)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class AnyOf:
 
     def rows(self, columns: MetadataColumns) -> NDArray[np.bool_]:
         """Where it holds."""
-        return np.logical_or.reduce([part.rows(columns) for part in self.parts])
+        result: NDArray[np.bool_] = np.any([part.rows(columns) for part in self.parts], axis=0)
+        return result
 
 
 def parse_filter(text: str) -> Condition:

@@ -56,9 +56,7 @@ class Normalization:
     offset: float = 0.0
     scale: float = 0.0
 
-    def apply(
-        self, raw: NDArray[np.float64], ranks: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def apply(self, raw: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Normalise.
 
         Parameters

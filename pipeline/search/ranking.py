@@ -162,12 +162,8 @@ class Retrieval:
         for position, found in enumerate(self.candidates.values()):
             order = np.argsort(found.rows, kind="stable")
             if len(order):
-                where = np.minimum(
-                    np.searchsorted(found.rows, rows, sorter=order), len(order) - 1
-                )
-                ranks[position] = np.where(
-                    found.rows[order[where]] == rows, order[where] + 1, 0
-                )
+                where = np.minimum(np.searchsorted(found.rows, rows, sorter=order), len(order) - 1)
+                ranks[position] = np.where(found.rows[order[where]] == rows, order[where] + 1, 0)
         normalized = np.stack(
             [
                 normalization.apply(raw[position], ranks[position])
@@ -196,10 +192,10 @@ class Retrieval:
         top = np.lexsort((ranking.rows, -base))[:N_REGULARIZED]
         added = np.zeros(len(ranking))
         bert = self.scorers.get("bert")
-        if len(self.scorers) > 1 and self.passage_index is not None and bert is not None:
-            if isinstance(bert, PassageScorer):
-                _, passages = bert.best_passages(ranking.rows[top])
-                added[top] = regularization(base[top], self.passage_index.vectors[passages])
+        # One signal alone is ranked as it ranks.
+        if len(self.scorers) > 1 and self.passage_index and isinstance(bert, PassageScorer):
+            _, passages = bert.best_passages(ranking.rows[top])
+            added[top] = regularization(base[top], self.passage_index.vectors[passages])
         scores = _add_up(ranking.contributions, added, ranking.exactness)
         order = np.lexsort((ranking.rows, -scores))
         fields = {**vars(ranking), "regularization": added, "scores": scores}

@@ -119,7 +119,7 @@ class Searcher:
         return self._version.manifest.n_documents
 
     def warm(self) -> None:
-        """Load every model and touch every index, so that the first query is as fast as the rest."""
+        """Load every model, so that the first query is as fast as the rest."""
         self.search(Query("warm up", k=1))
 
     def document(self, doc_id: str) -> Document:
@@ -195,8 +195,7 @@ class Searcher:
         for name in query.signals or ():
             if name not in self.signals:
                 raise QueryError(
-                    f"signal {name!r} is not in this version; "
-                    f"it holds {', '.join(self.signals)}",
+                    f"signal {name!r} is not in this version; it holds {', '.join(self.signals)}",
                     parameter="signals",
                 )
         chosen = query.signals or self.signals
@@ -234,9 +233,7 @@ class Searcher:
         ranking = retrieval.rank(RESULT_WINDOW if needs_all else end)
         probability = self._probabilities(parsed, ranking)
         # Over the candidates, which do not depend on the page asked for.
-        best = float(
-            self._probabilities(parsed, retrieval.head_ranking).max(initial=0.0)
-        )
+        best = float(self._probabilities(parsed, retrieval.head_ranking).max(initial=0.0))
         total, matching = retrieval.total, None
         if query.min_probability is not None:
             kept = probability >= query.min_probability
@@ -249,7 +246,10 @@ class Searcher:
             ranking = retrieval.rank_rows(rows)
             probability = self._probabilities(parsed, ranking)
         else:
-            ranking, probability = ranking.take(_span(begin, end, len(ranking))), probability[begin:end]
+            ranking, probability = (
+                ranking.take(_span(begin, end, len(ranking))),
+                probability[begin:end],
+            )
         return _Page(ranking, probability, best, total, matching)
 
     def _sorted_rows(self, sort: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The signals, each asked one query: which documents does it propose, how does it score them?
+"""The signals, each bound to one query: what it proposes, and how it scores given documents.
 
 This is the seam to the engine: whatever can propose candidates and score given rows can stand
 in for the embedded indexes.

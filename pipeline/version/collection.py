@@ -1,10 +1,10 @@
 """A collection on disk: its versions, which one is current, and who may write.
 
-    <data dir>/<collection>/
-      CURRENT          the current version's id, replaced atomically
-      versions/<id>/   one immutable version each
-      cache/           embeddings by content hash
-      state/           what changes without a version: the writer's lock
+<data dir>/<collection>/
+  CURRENT          the current version's id, replaced atomically
+  versions/<id>/   one immutable version each
+  cache/           embeddings by content hash
+  state/           what changes without a version: the writer's lock
 """
 
 from __future__ import annotations

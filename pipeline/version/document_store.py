@@ -25,7 +25,7 @@ from ingest.errors import (
 )
 from ingest.sources import duplicate_error
 
-__all__ = ["FILE_NAME", "DocumentSpool", "DocumentStore", "CorpusChange"]
+__all__ = ["FILE_NAME", "CorpusChange", "DocumentSpool", "DocumentStore"]
 
 FILE_NAME = "documents.sqlite"
 _BATCH = 1000

@@ -29,7 +29,7 @@ _WRITER_BYTES = 128_000_000
 MAX_QUERY_STEMS = 512
 
 
-def _schema() -> Any:
+def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_unsigned_field("row", indexed=True, fast=True)
     builder.add_text_field("stems", tokenizer_name="whitespace", index_option="freq")
@@ -134,10 +134,8 @@ class KeywordIndex:
         result[order[np.searchsorted(rows, matched, sorter=order)]] = scores
         return result
 
-    def rows_allowed(self, query: KeywordQuery) -> NDArray[np.bool_] | None:
-        """Documents that satisfy what is required and excluded; ``None`` when all do."""
-        if not query.required and not query.excluded:
-            return None
+    def rows_allowed(self, query: KeywordQuery) -> NDArray[np.bool_]:
+        """Documents that satisfy what is required and excluded, bool, shape (n_documents,)."""
         found = self._searcher.search(
             self._matching(query, tantivy.Query.all_query()), max(1, self.n_documents)
         )
@@ -164,10 +162,10 @@ class KeywordIndex:
         order = np.lexsort((rows, -scores))
         return rows[order], scores[order]
 
-    def _row_set(self, rows: NDArray[np.int64]) -> Any:
+    def _row_set(self, rows: NDArray[np.int64]) -> tantivy.Query:
         return tantivy.Query.term_set_query(self._schema, "row", rows.tolist())
 
-    def _scored(self, query: KeywordQuery) -> Any:
+    def _scored(self, query: KeywordQuery) -> tantivy.Query:
         clauses = []
         for stem, count in query.weights.items():
             clause = tantivy.Query.term_query(self._schema, "stems", stem, index_option="freq")
@@ -176,12 +174,12 @@ class KeywordIndex:
             clauses.append((tantivy.Occur.Should, clause))
         return tantivy.Query.boolean_query(clauses)
 
-    def _phrase(self, phrase: Sequence[str]) -> Any:
+    def _phrase(self, phrase: Sequence[str]) -> tantivy.Query:
         if len(phrase) == 1:
             return tantivy.Query.term_query(self._schema, "words", phrase[0])
         return tantivy.Query.phrase_query(self._schema, "words", list(phrase))
 
-    def _matching(self, query: KeywordQuery, scored: Any) -> Any:
+    def _matching(self, query: KeywordQuery, scored: tantivy.Query) -> tantivy.Query:
         clauses = [(tantivy.Occur.Must, scored)]
         for phrase in query.required:
             clause = tantivy.Query.const_score_query(self._phrase(phrase), 0.0)

@@ -85,7 +85,6 @@ def _read_passage_table(folder: Path) -> PassageTable:
         raise IndexCorruptError(f"{folder} cannot be read: {error}") from error
 
 
-
 @dataclass(frozen=True)
 class OpenVersion:
     """One immutable version, memory-mapped; safe to share among threads."""
@@ -134,6 +133,10 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
         passages=_read_passage_table(folder / PASSAGES_FOLDER),
         metadata=MetadataColumns(folder / METADATA_FOLDER),
         keywords=KeywordIndex(folder / "bm25") if "bm25" in manifest.signals else None,
-        vectors={name: VectorIndex(folder / name) for name in embedded},
+        vectors={
+            name: VectorIndex(folder / name, all_covered=record.n_covered == record.n_rows)
+            for name, record in manifest.signals.items()
+            if name in embedded
+        },
         encoders={name: load_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
     )

@@ -54,9 +54,11 @@ class VectorIndex:
     ----------
     folder
         The signal's folder inside a version.
+    all_covered
+        Whether every row is known to have an embedding; spares reading them all to find out.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, all_covered: bool = False) -> None:
         path = folder / FILE_NAME
         try:
             self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -71,7 +73,9 @@ class VectorIndex:
             if self.n_rows
             else np.zeros((0, self.dimension), np.float32)
         )
-        self.covered: NDArray[np.bool_] = np.any(self.vectors, axis=1)
+        self.covered: NDArray[np.bool_] = (
+            np.ones(self.n_rows, np.bool_) if all_covered else np.any(self.vectors, axis=1)
+        )
 
     def nearest(
         self, query: Embeddings, depth: int, allowed: NDArray[np.bool_] | None = None
