@@ -38,11 +38,11 @@ def clean_text(text: str) -> str:
     'café\n\nnext line'
     """
     text = _NEWLINES.sub("\n", text)
+    if not text.isprintable():
+        text = _UNWANTED.sub("", text)
     if not text.isascii():
         text = _SURROGATES.sub("\ufffd", text)
         text = unicodedata.normalize("NFC", text)
-    if not text.isprintable():
-        text = _UNWANTED.sub("", text)
     if " \n" in text or "\t\n" in text:
         text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", text).strip("\n").rstrip()

@@ -40,7 +40,8 @@ class Document:
 
     Examples
     --------
-    >>> Document("d1", "Title", "Body.").content_hash == Document("d1", "Title", "Body.").content_hash
+    >>> document = Document("d1", "Title", "Body.")
+    >>> document.content_hash == Document("d1", "Title", "Body.").content_hash
     True
     """
 

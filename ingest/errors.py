@@ -3,7 +3,7 @@
 ::
 
     TrineError(Exception)                    one line on standard error, exit status 1
-    ├── CorpusError(ValueError)              a source cannot be read or makes no sense: file and line
+    ├── CorpusError(ValueError)              a source cannot be read or makes no sense: where
     │   ├── DuplicateDocumentError           two documents share an id: both places
     │   └── EmptyCorpusError                 a source holds no document
     ├── EncoderError                         an encoder cannot do its work

@@ -94,8 +94,26 @@ def _read_source(source: str, options: SourceOptions, report: IngestReport) -> I
     if source.startswith(PYDOC_PREFIX):
         yield from read_pydoc(source.removeprefix(PYDOC_PREFIX), report=report)
         return
+    n_before = report.n_documents
+    first_error: CorpusError | None = None
     for file, explicit in _source_files(source, options, report):
-        yield from _read_file(file, options, report, explicit=explicit)
+        try:
+            yield from _read_file(file, options, report, explicit=explicit)
+        except _NotACorpusError as error:
+            # A folder may hold tables that are no documents. If it holds nothing else, then
+            # what is wrong with the first of them is what its owner needs to know.
+            first_error = first_error or error.reason
+            report.skip("table of something else", file.place())
+    if first_error is not None and report.n_documents == n_before:
+        raise first_error
+
+
+class _NotACorpusError(Exception):
+    """The first record of a file met in a folder makes no sense as a document."""
+
+    def __init__(self, reason: CorpusError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def _source_files(
@@ -137,7 +155,7 @@ def _matching_files(pattern: str, excludes: Excludes) -> Iterator[tuple[SourceFi
     for match in matches:
         name = Path(match).relative_to(base).as_posix()
         if not excludes.match(name, is_folder=False):
-            yield SourceFile(Path(match), name), False
+            yield SourceFile(Path(match), name), True
 
 
 def _read_file(
@@ -152,6 +170,10 @@ def _read_file(
             for document in reader(file, options, report):
                 n_read += 1
                 yield document
+    except CorpusError as error:
+        if explicit or n_read:
+            raise
+        raise _NotACorpusError(error) from error
     except READ_ERRORS as error:
         if n_read:
             # Half a corpus must not pass for a whole one.

@@ -21,7 +21,7 @@ from ingest.report import IngestReport
 
 __all__ = ["MAX_PARSED_CHARACTERS", "markdown_to_text", "read_markdown"]
 
-MAX_PARSED_CHARACTERS = 5_000_000
+MAX_PARSED_CHARACTERS = 2_000_000
 """Longer files are kept as they are written; parsing them would take minutes."""
 
 # Nested lists count two levels each; the parser drops what lies deeper than its default of 20.
