@@ -1,1 +1,1 @@
-"""How programs ask: the JSON search API."""
+"""How do programs ask? The JSON API: shapes, parameters, HTTP status."""

@@ -1,1 +1,5 @@
-"""How people ask: the search page and the server."""
+"""How do people ask? The search page, the application and its server."""
+
+from web.app import Settings, create_app
+
+__all__ = ["Settings", "create_app"]

@@ -1,0 +1,180 @@
+"""What went wrong, as RFC 9457 problem documents.
+
+Every error of the tree in ``ingest/errors.py`` has one HTTP status, its own or that of its
+nearest ancestor in the table below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import quote
+
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
+
+from ingest.errors import (
+    CorpusError,
+    DimensionMismatchError,
+    DocumentNotFoundError,
+    EncoderError,
+    IndexFolderError,
+    IndexLockedError,
+    IndexNotFoundError,
+    ModelNotFoundError,
+    QueryError,
+    TrineError,
+)
+from search_api.json_format import json_bytes
+
+__all__ = [
+    "ERROR_KINDS",
+    "HTTP_KINDS",
+    "INTERNAL_ERROR",
+    "Problem",
+    "ProblemKind",
+    "UnknownIndexError",
+    "UnsupportedBodyError",
+    "kind_of",
+    "problem_of",
+    "problem_response",
+]
+
+_MEDIA_TYPE = "application/problem+json"
+
+
+class UnknownIndexError(IndexNotFoundError):
+    """A request names a collection or a version that is not there."""
+
+
+class UnsupportedBodyError(QueryError):
+    """A request's body is not of the one media type that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """One kind of problem.
+
+    Parameters
+    ----------
+    slug
+        Last part of its stable ``type``, ``/problems/<slug>``.
+    title
+        The same few words whenever it happens.
+    status
+        HTTP status.
+    """
+
+    slug: str
+    title: str
+    status: int
+
+    @property
+    def type(self) -> str:
+        """URI reference that names this kind for good."""
+        return f"/problems/{self.slug}"
+
+
+INTERNAL_ERROR = ProblemKind("internal-error", "Something went wrong on this server", 500)
+
+ERROR_KINDS = MappingProxyType(
+    {
+        QueryError: ProblemKind("query-error", "The request is not allowed", 400),
+        UnsupportedBodyError: ProblemKind("unsupported-media-type", "The body is not JSON", 415),
+        CorpusError: ProblemKind("corpus-error", "The documents cannot be read", 400),
+        DocumentNotFoundError: ProblemKind("document-not-found", "No such document", 404),
+        UnknownIndexError: ProblemKind("unknown-index", "No such collection or version", 404),
+        IndexNotFoundError: ProblemKind("index-not-found", "Nothing is indexed yet", 503),
+        IndexLockedError: ProblemKind("index-locked", "Another process is writing", 409),
+        DimensionMismatchError: ProblemKind(
+            "dimension-mismatch", "Embeddings and index do not fit", 500
+        ),
+        IndexFolderError: ProblemKind("index-unreadable", "The index cannot be used", 503),
+        ModelNotFoundError: ProblemKind("model-not-found", "A model is missing", 503),
+        EncoderError: ProblemKind("encoder-error", "An encoder cannot do its work", 500),
+    }
+)
+
+HTTP_KINDS = MappingProxyType(
+    {
+        kind.status: kind
+        for kind in (
+            ProblemKind("bad-request", "The request cannot be read", 400),
+            ProblemKind("not-found", "There is nothing at this address", 404),
+            ProblemKind("method-not-allowed", "This address does not take this method", 405),
+            ProblemKind("request-too-large", "The request is too large", 413),
+            ProblemKind("unsupported-media-type", "The body is not JSON", 415),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that went wrong.
+
+    Parameters
+    ----------
+    detail
+        One line for the person who asked.
+    parameter
+        The parameter at fault as the API names it, or ``None``.
+    headers
+        What HTTP demands beside it (``Allow``, say).
+    """
+
+    kind: ProblemKind
+    detail: str
+    parameter: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The members of the problem document."""
+        content: dict[str, object] = {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": quote(request.path, safe="/%"),
+        }
+        if self.parameter is not None:
+            content["parameter"] = self.parameter
+        return content
+
+
+def kind_of(error: type[TrineError]) -> ProblemKind:
+    """Kind of a class of errors: its own, or its nearest ancestor's.
+
+    Examples
+    --------
+    >>> from ingest.errors import DuplicateDocumentError
+    >>> kind_of(DuplicateDocumentError).status
+    400
+    """
+    known = (ERROR_KINDS[ancestor] for ancestor in error.__mro__ if ancestor in ERROR_KINDS)
+    return next(known, INTERNAL_ERROR)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Describe any error without telling more than its own message."""
+    if isinstance(error, TrineError):
+        line = " ".join(str(error).split())
+        return Problem(kind_of(type(error)), line, getattr(error, "parameter", None))
+    if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
+        kind = HTTP_KINDS.get(error.code) or ProblemKind(
+            f"http-{error.code}", error.name, error.code
+        )
+        headers = tuple(
+            (name, value) for name, value in error.get_headers() if name != "Content-Type"
+        )
+        return Problem(kind, error.description or error.name, headers=headers)
+    return Problem(INTERNAL_ERROR, "The error has been logged; please try again later.")
+
+
+def problem_response(problem: Problem) -> Response:
+    """Write the problem document."""
+    response = Response(
+        json_bytes(problem.to_json()), status=problem.kind.status, mimetype=_MEDIA_TYPE
+    )
+    response.headers.extend(list(problem.headers))
+    return response

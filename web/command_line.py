@@ -1,0 +1,168 @@
+"""The commands ``trine serve`` and ``trine demo``."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ingest.errors import IndexCorruptError, IndexFolderError, IndexNotFoundError, TrineError
+from pipeline.command_line.options import Place, common_options, print_json
+from pipeline.version.collection import CollectionFolder, default_data_dir, list_collections
+from pipeline.version.manifest import Manifest, read_manifest, verify_files
+from web.app import Settings
+from web.server import DEFAULT_PORT, serve_forever
+
+__all__ = ["demo", "serve"]
+
+DEMO_COLLECTION = "python-stdlib"
+DEMO_SOURCE = "pydoc:stdlib"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _address_options(command: Command) -> Command:
+    for decorate in (
+        click.option(
+            "--workers",
+            default=1,
+            show_default=True,
+            type=click.IntRange(1, 64),
+            help="Processes; each loads the models.",
+        ),
+        click.option(
+            "--port",
+            default=DEFAULT_PORT,
+            show_default=True,
+            type=click.IntRange(0, 65535),
+            help="Port; 0 takes any free one.",
+        ),
+        click.option(
+            "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@_address_options
+@common_options
+def serve(*, host: str, port: int, workers: int, place: Place) -> None:
+    """Serve the search page and the JSON API."""
+    _sound_manifest(place.folder)
+    _serve(place, host, port, workers)
+
+
+@click.command()
+@_address_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Data folder.  [default: $TRINE_DATA_DIR, or the user data folder]",
+)
+@click.option("--collection", default=DEMO_COLLECTION, show_default=True, help="Collection.")
+def demo(
+    *, host: str, port: int, workers: int, as_json: bool, data_dir: Path | None, collection: str
+) -> None:
+    """Index the documentation of this Python's standard library and serve it.
+
+    The first run takes some minutes; later ones start at once.
+    """
+    place = Place(data_dir or default_data_dir(), collection, as_json)
+    if not _is_demo_indexed(place.folder):
+        _index_demo(place)
+    _serve(place, host, port, workers)
+
+
+def _serve(place: Place, host: str, port: int, workers: int) -> None:
+    _warn_of_strangers(host)
+
+    def tell(url: str) -> None:
+        if place.as_json:
+            print_json({"url": url, "collection": place.collection})
+        click.echo(f"Searching {place.collection!r} at {url} (Ctrl-C stops)", err=True)
+
+    click.echo(f"Opening {place.collection!r} ...", err=True)
+    settings = Settings(place.data_dir, place.collection)
+    serve_forever(settings, host=host, port=port, workers=workers, when_ready=tell)
+
+
+def _warn_of_strangers(host: str) -> None:
+    try:
+        private = ip_address(host).is_loopback
+    except ValueError:
+        private = host == "localhost"
+    if not private:
+        click.echo(
+            f"warning: whoever can reach {host} can search here; no key is asked for", err=True
+        )
+
+
+def _sound_manifest(folder: CollectionFolder) -> Manifest:
+    """Manifest of the current version, whose files are all there; loads no model.
+
+    Raises
+    ------
+    IndexNotFoundError, IndexCorruptError, IndexVersionError
+        If there is nothing to serve.
+    """
+    try:
+        path = folder.version_path(folder.current())
+    except IndexNotFoundError as error:
+        if others := ", ".join(list_collections(folder.data_dir)):
+            raise IndexNotFoundError(
+                f"{error}; or serve one of these with --collection: {others}"
+            ) from error
+        raise
+    manifest = read_manifest(path)
+    if problems := verify_files(path, manifest, content=False):
+        raise IndexCorruptError(
+            f"version {manifest.version} of {folder.name!r} is damaged: {problems[0]}; activate "
+            "another (trine versions list) or rebuild it (trine reindex --full)"
+        )
+    return manifest
+
+
+def _demo_record(folder: CollectionFolder) -> Path:
+    return folder.path / "state" / "demo.json"
+
+
+def _this_demo() -> dict[str, str]:
+    return {"source": DEMO_SOURCE, "python": platform.python_version()}
+
+
+def _is_demo_indexed(folder: CollectionFolder) -> bool:
+    """Whether the collection holds what this very Python documents."""
+    try:
+        manifest = _sound_manifest(folder)
+        record = json.loads(_demo_record(folder).read_text(encoding="utf-8"))
+    except (TrineError, OSError, ValueError):
+        return False
+    return manifest.sources == [DEMO_SOURCE] and record == _this_demo()
+
+
+def _index_demo(place: Place) -> None:
+    """Index in a process of its own: models used here would hang the server's workers."""
+    command = [sys.executable, "-m", "pipeline.command_line.main", "index", DEMO_SOURCE]
+    command += ["--collection", place.collection, "--data-dir", str(place.data_dir)]
+    click.echo("Indexing the standard library's documentation ...", err=True)
+    # Standard output is kept for --json.
+    done = subprocess.run(command, stdout=sys.stderr, check=False)  # noqa: S603
+    if done.returncode:
+        # It has told why.
+        raise click.exceptions.Exit(done.returncode)
+    record = _demo_record(place.folder)
+    try:
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(json.dumps(_this_demo()) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise IndexFolderError(f"cannot write {record}: {error.strerror}") from error
