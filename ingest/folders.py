@@ -118,11 +118,15 @@ class _Walk:
             return []
         kept = []
         for entry in entries:
-            is_folder = entry.is_dir()
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:
+                # A link to itself; opening it fails and is then reported.
+                is_folder, is_file = False, True
             if entry.name.startswith(".") or (is_folder and self._is_skipped(entry)):
                 continue
             # Pipes, sockets and devices would block or never end; broken links are reported.
-            if is_folder or entry.is_file() or entry.is_symlink():
+            if is_folder or is_file or (entry.is_symlink() and not Path(entry.path).exists()):
                 kept.append((entry, is_folder))
         return kept
 

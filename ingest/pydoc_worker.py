@@ -64,7 +64,10 @@ def gather(modules: list[str]) -> Iterator[dict[str, object]]:
         if wanted and name.partition(".")[0] in tops and isinstance(module, types.ModuleType):
             if not _is_public_path(name):
                 continue
-            named.add(name, module)
+            # A package may call something else by a submodule's name, as unittest does main.
+            parent, _, last = name.rpartition(".")
+            if not parent or getattr(sys.modules.get(parent), last, module) is module:
+                named.add(name, module)
             named.add_members(name, module)
     named.add_class_members()
     yield from named.records()
@@ -244,7 +247,11 @@ def _signature(value: object, *, is_member: bool) -> str | None:
         if bound and not starred and not isinstance(value, types.ClassMethodDescriptorType):
             parameters = parameters[1:]
         plain = [_plain_parameter(parameter) for parameter in parameters]
-        shown = str(signature.replace(parameters=plain, return_annotation=signature.empty))
+        signature = signature.replace(parameters=plain, return_annotation=signature.empty)
+        shown = str(signature)
+        if len(shown) > _MAX_SIGNATURE_CHARACTERS:
+            bare = [parameter.replace(default=parameter.empty) for parameter in plain]
+            shown = str(signature.replace(parameters=bare))
     except Exception:
         # Any object may stand behind a name, and may raise anything when asked.
         return _written_signature(value)
@@ -255,7 +262,9 @@ def _written_signature(value: object) -> str:
     """Arguments as the text itself begins with, in the way of much that is written in C."""
     name = re.escape(str(getattr(value, "__name__", "")))
     match = re.match(rf"(?:\w+\.)*{name}(\([^()]*\))", _own_text(value))
-    return match[1] if match and len(match[1]) <= _MAX_SIGNATURE_CHARACTERS else "(...)"
+    if match and len(match[1]) <= _MAX_SIGNATURE_CHARACTERS:
+        return match[1]
+    return "" if isinstance(value, type) else "(...)"
 
 
 class _Elided:

@@ -86,11 +86,12 @@ def _lines(stream: BinaryIO, file: SourceFile, report: IngestReport) -> Iterator
     if sample.startswith(_WIDE_MARKS):
         encoding = "utf-32" if sample.startswith(_WIDE_MARKS[:2]) else "utf-16"
         # Only "\n" ends a line: JSON strings may hold U+2028 and its like.
-        return iter(io.TextIOWrapper(stream, encoding, errors="replace", newline="\n"))
-    if b"\x00" in sample:
+        with io.TextIOWrapper(stream, encoding, errors="replace", newline="\n") as lines:
+            yield from lines
+    elif b"\x00" in sample:
         report.skip("binary file", file.place())
-        return iter(())
-    return iter(stream)
+    else:
+        yield from stream
 
 
 def _decoded(line: bytes, file: SourceFile, number: int, report: IngestReport) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html.parser import HTMLParser
+import html
+import re
+from collections.abc import Iterable, Iterator
 
 from ingest.cleaning import clean_line, clean_text
 
 __all__ = ["join_blocks", "strip_tags", "without_title"]
 
-_INVISIBLE = frozenset({"script", "style", "template", "noscript", "svg", "head"})
+# "--" stands for comments.
+_INVISIBLE = frozenset({"--", "head", "noscript", "script", "style", "svg", "template"})
+_TAG = re.compile(r"<(?:!--|[!?](?!--)[^<>]*>|(?P<slash>/?)(?P<name>[a-zA-Z][\w:-]*)[^<>]*>)")
 _INLINE_TAGS = """
 a abbr b bdi bdo cite code data del dfn em font i ins kbd label mark q ruby s samp small span
 strong sub sup time tt u var wbr
@@ -65,42 +68,35 @@ def strip_tags(source: str) -> str:
     >>> strip_tags("<p>One <b>word</b></p><script>x()</script><p>Two &amp; three</p>")
     'One word\n\nTwo & three'
     """
-    stripper = _TagStripper()
-    stripper.feed(source)
-    stripper.close()
-    blocks = "".join(stripper.parts).split("\0")
+    blocks = "".join(_visible_parts(source.replace("\0", "").replace("\1", ""))).split("\0")
     return join_blocks(
         "\n".join(clean_line(line) for line in block.split("\1")).strip() for block in blocks
     )
 
 
-class _TagStripper(HTMLParser):
-    r"""Collects text; ``\0`` stands for an end of a block, ``\1`` for a line break."""
+def _visible_parts(source: str) -> Iterator[str]:
+    r"""Yield text; ``\0`` stands for an end of a block, ``\1`` for a line break.
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._invisible: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._invisible is None and tag in _INVISIBLE:
-            self._invisible = tag
-        self._separate(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._separate(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self._invisible:
-            self._invisible = None
-        self._separate(tag)
-
-    def handle_data(self, data: str) -> None:
-        if self._invisible is None:
-            self.parts.append(data.replace("\0", "").replace("\1", ""))
-
-    def _separate(self, tag: str) -> None:
-        if tag == "br":
-            self.parts.append("\1")
-        elif tag not in _INLINE:
-            self.parts.append("\0")
+    The standard library's parser takes time quadratic in the length of a broken page; this
+    looks at each character a bounded number of times.
+    """
+    never_closed: set[str] = set()
+    position = 0
+    for match in _TAG.finditer(source):
+        if match.start() < position:
+            continue
+        yield html.unescape(source[position : match.start()])
+        position = match.end()
+        name = (match["name"] or "--").lower()
+        if name in _INVISIBLE and not match["slash"] and name not in never_closed:
+            end = re.compile("-->" if name == "--" else rf"</{name}\b[^<>]*>", re.I)
+            closing = end.search(source, position)
+            if closing is None:
+                never_closed.add(name)
+            else:
+                position = closing.end()
+        if name == "br":
+            yield "\1"
+        elif name not in _INLINE:
+            yield "\0"
+    yield html.unescape(source[position:])

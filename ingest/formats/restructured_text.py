@@ -19,6 +19,8 @@ __all__ = ["MAX_PARSED_CHARACTERS", "read_restructured_text", "rst_to_text"]
 MAX_PARSED_CHARACTERS = 2_000_000
 """Longer files are kept as they are written; parsing them would take minutes."""
 
+_MAX_MARKS = 5_000
+
 
 def read_restructured_text(
     file: SourceFile, options: SourceOptions, report: IngestReport
@@ -83,7 +85,12 @@ def rst_to_text(source: str) -> tuple[str, str, dict[str, str]]:
     >>> rst_to_text("Title\n=====\n\n:Author: Ada\n\nSee :func:`os.walk`.\n")
     ('Title', 'Title\n\nSee os.walk.', {'author': 'Ada'})
     """
-    if len(source) > MAX_PARSED_CHARACTERS:
+    if len(source) > MAX_PARSED_CHARACTERS or _is_overmarked(source):
         return "", clean_text(source), {}
     title, text, fields = document_parts(parse_rst(source))
     return clean_line(title), clean_text(text), fields
+
+
+def _is_overmarked(source: str) -> bool:
+    """True when a paragraph holds so much markup that docutils, quadratic in it, would hang."""
+    return any(block.count("*") + block.count("`") > _MAX_MARKS for block in source.split("\n\n"))
