@@ -21,7 +21,7 @@ import regex  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from encoders.model_folder import DEFAULT_MODEL, check_folder, find_folder, folder_fingerprint
-from encoders.protocol import Embeddings, ProgressCallback
+from encoders.protocol import Embeddings, Encoder, ProgressCallback
 from encoders.state import check_texts, read_json, unit_rows, write_json
 from ingest.errors import EncoderError, ModelNotFoundError
 
@@ -46,7 +46,7 @@ _CPU_FLAGS = Path("/proc/cpuinfo")
 _MEANING = regex.compile(r"[\p{L}\p{N}\p{S}]")
 
 
-class BertEncoder:
+class BertEncoder(Encoder):
     """A sentence-transformers model on the CPU.
 
     Making one loads nothing; the model is checked and loaded on first use, once, whichever

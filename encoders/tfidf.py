@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from encoders.protocol import Embeddings, ProgressCallback
+from encoders.protocol import Embeddings, FittedEncoder, ProgressCallback
 from encoders.state import (
     batches,
     check_texts,
@@ -43,7 +43,7 @@ _N_ITERATIONS = 5
 _SMALLEST_SINGULAR_VALUE = 1e-5
 
 
-class TfidfEncoder:
+class TfidfEncoder(FittedEncoder):
     """TF-IDF over stemmed words, projected on the corpus's strongest semantic directions.
 
     The weight of a word in a text is ``(1 + ln tf) * (ln((1 + n) / (1 + df)) + 1)``, rows are

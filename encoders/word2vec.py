@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from encoders.protocol import Embeddings, ProgressCallback
+from encoders.protocol import Embeddings, FittedEncoder, ProgressCallback
 from encoders.state import (
     batches,
     check_texts,
@@ -41,7 +41,7 @@ __all__ = ["Word2VecEncoder"]
 _BATCH_SIZE = 1024  # texts
 
 
-class Word2VecEncoder:
+class Word2VecEncoder(FittedEncoder):
     """Mean of word vectors, weighted by inverse document frequency.
 
     The vectors are trained on the corpus itself (skip-gram, negative sampling), or read from a

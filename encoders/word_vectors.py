@@ -10,6 +10,7 @@ https://nlp.stanford.edu/projects/glove/.
 from __future__ import annotations
 
 import gzip
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -96,12 +97,15 @@ def read_word_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         raise ModelNotFoundError(f"word2vec: no file of vectors at {path}")
     binary = ".bin" in path.suffixes
     try:
-        read = KeyedVectors.load_word2vec_format(
-            str(path),
-            binary=binary,
-            no_header=not binary and not _has_header(path),
-            unicode_errors="replace",
-        )
+        with warnings.catch_warnings():
+            # gensim leaves a file without header open once it has seen its width.
+            warnings.simplefilter("ignore", ResourceWarning)
+            read = KeyedVectors.load_word2vec_format(
+                str(path),
+                binary=binary,
+                no_header=not binary and not _has_header(path),
+                unicode_errors="replace",
+            )
     # gensim raises whatever a line or byte out of place makes it stumble over.
     except Exception as error:
         raise ModelNotFoundError(
