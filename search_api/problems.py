@@ -79,7 +79,7 @@ INTERNAL_ERROR = ProblemKind("internal-error", "Something went wrong on this ser
 
 ERROR_KINDS = MappingProxyType(
     {
-        QueryError: ProblemKind("query-error", "The request is not allowed", 400),
+        QueryError: ProblemKind("query-error", "A parameter is not allowed", 400),
         UnsupportedBodyError: ProblemKind("unsupported-media-type", "The body is not JSON", 415),
         CorpusError: ProblemKind("corpus-error", "The documents cannot be read", 400),
         DocumentNotFoundError: ProblemKind("document-not-found", "No such document", 404),
@@ -105,6 +105,15 @@ HTTP_KINDS = MappingProxyType(
             ProblemKind("request-too-large", "The request is too large", 413),
             ProblemKind("unsupported-media-type", "The body is not JSON", 415),
         )
+    }
+)
+
+_HTTP_DETAILS = MappingProxyType(
+    {
+        400: "The request cannot be read as HTTP.",
+        404: "Nothing is at this address; please check its spelling.",
+        405: "The header Allow names the methods this address takes.",
+        413: "The body may have at most 1,000,000 bytes.",
     }
 )
 
@@ -167,7 +176,7 @@ def problem_of(error: Exception) -> Problem:
         headers = tuple(
             (name, value) for name, value in error.get_headers() if name != "Content-Type"
         )
-        return Problem(kind, error.description or error.name, headers=headers)
+        return Problem(kind, _HTTP_DETAILS.get(error.code, error.name), headers=headers)
     return Problem(INTERNAL_ERROR, "The error has been logged; please try again later.")
 
 

@@ -113,7 +113,7 @@ def _page(template: str, asked: PageRequest, **values: object) -> Response:
         render_template(
             template,
             asked=asked,
-            collection=named or pool.default_collection,
+            collection=readable(named or pool.default_collection),
             collections=_collection_links(asked, pool.default_collection),
             **values,
         )

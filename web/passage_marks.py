@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from pipeline.search.answer import Highlight
 
-__all__ = ["MAX_EXCERPT_CHARACTERS", "Excerpt", "Piece", "Run", "excerpt_of", "runs_of"]
+__all__ = [
+    "MAX_EXCERPT_CHARACTERS",
+    "Excerpt",
+    "Piece",
+    "Run",
+    "excerpt_of",
+    "runs_of",
+    "unwrapped",
+]
 
 MAX_EXCERPT_CHARACTERS = 600
 # How much of what stands before the marked sentence is shown, as a share of the excerpt.
 _LEAD = 0.25
 # How far a cut may move to fall between two words.
 _MAX_SHIFT = 40
+# A line break after a long line, before a word, was put there by an editor, not by an author.
+_WRAPPED = re.compile(r"(?<=[^\n]{45})\n(?=\w|[(\"'`:<])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,7 @@ def runs_of(text: str, highlights: Sequence[Highlight]) -> list[Run]:
     keyword = _covered(marks, "keyword", len(text))
     semantic = _covered(marks, "semantic", len(text))
     places = sorted({0, len(text), *(mark.start for mark in marks), *(mark.end for mark in marks)})
-    flat = [(semantic[a], keyword[a], text[a:b]) for a, b in pairwise(places)]
+    flat = [(bool(semantic[a]), bool(keyword[a]), text[a:b]) for a, b in pairwise(places)]
     return [
         Run(
             is_semantic,
@@ -95,6 +106,17 @@ def runs_of(text: str, highlights: Sequence[Highlight]) -> list[Run]:
         )
         for is_semantic, pieces in groupby(flat, key=lambda piece: piece[0])
     ]
+
+
+def unwrapped(text: str) -> str:
+    r"""Join the lines of prose that was wrapped at some width; every code point keeps its place.
+
+    Examples
+    --------
+    >>> unwrapped("Return the line number in the current file, or\nzero.\n>>> f()\n0")
+    'Return the line number in the current file, or zero.\n>>> f()\n0'
+    """
+    return _WRAPPED.sub(" ", text)
 
 
 def _covered(marks: Sequence[Highlight], kind: str, length: int) -> bytearray:

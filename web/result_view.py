@@ -10,7 +10,7 @@ from ingest.documents import MetadataValue
 from pipeline.search.answer import Answer, Hit
 from pipeline.search.query import RESULT_WINDOW
 from web.page_request import PageRequest, can_filter
-from web.passage_marks import Run, excerpt_of, runs_of
+from web.passage_marks import Run, excerpt_of, runs_of, unwrapped
 from web.score_bar import PART_LABELS, ScoreBar, bars_of, percent_of
 
 __all__ = [
@@ -35,7 +35,7 @@ _LIKELIHOODS = (
     (0.8, "Very likely relevant", "high"),
     (0.5, "Likely relevant", "high"),
     (0.25, "Possibly relevant", "middle"),
-    (0.0, "Unlikely relevant", "low"),
+    (0.0, "Probably not relevant", "low"),
 )
 
 
@@ -209,7 +209,7 @@ def _hit_view(hit: Hit, bar: ScoreBar, request: PageRequest) -> HitView:
         address=request.document_address(hit.doc_id, hit.passage.start, hit.passage.end),
         link=link,
         host=urlsplit(link).netloc if link else "",
-        runs=runs_of(readable(excerpt.text), excerpt.highlights),
+        runs=runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights),
         cut_before=excerpt.cut_before,
         cut_after=excerpt.cut_after,
         names=names[:_MAX_NAMES],

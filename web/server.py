@@ -9,11 +9,11 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.http import message
+from gunicorn.workers.gthread import ThreadWorker
 
 from ingest.errors import TrineError
 from search_api.routes import EXTENSION
@@ -64,7 +64,7 @@ def serve_forever(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     message.MAX_REQUEST_LINE = _MAX_REQUEST_LINE_BYTES
 
-    def open_searcher(worker: Any) -> None:
+    def open_searcher(worker: ThreadWorker) -> None:
         _open_default(worker.wsgi)
         if worker.age == 1:
             when_ready(url)
