@@ -25,7 +25,7 @@ _LEAD = 0.25
 # How far a cut may move to fall between two words.
 _MAX_SHIFT = 40
 # A line break after a long line, before a word, was put there by an editor, not by an author.
-_WRAPPED = re.compile(r"(?<=[^\n]{45})\n(?=\w|[(\"'`:<])")
+_WRAPPED = re.compile(r"(?<=[^\n]{44}[^\n:])\n(?= *[\w(\"'`<])")
 
 
 @dataclass(frozen=True, slots=True)
