@@ -186,11 +186,18 @@ class Word2VecEncoder(FittedEncoder):
         embeddings = np.zeros((len(checked), vectors.shape[1]), dtype=np.float32)
         start = 0
         for batch in batches(checked, _BATCH_SIZE):
-            embeddings[start : start + len(batch)] = unit_rows(self._weights(batch) @ vectors)
+            found = (_content_words(text) for text in batch)
+            embeddings[start : start + len(batch)] = unit_rows(self._weights(found) @ vectors)
             start += len(batch)
             if progress is not None:
                 progress(len(batch))
         return embeddings
+
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> Embeddings:
+        """Embed texts already cut into ``words``, exactly as ``encode_documents`` embeds them."""
+        _, vectors = self._fitted()
+        found = ([word for word in text if word not in STOP_WORDS] for text in texts)
+        return unit_rows(self._weights(found) @ vectors)
 
     def encode_queries(self, texts: Sequence[str]) -> Embeddings:
         """Embed queries, exactly as documents."""
@@ -237,13 +244,13 @@ class Word2VecEncoder(FittedEncoder):
             )
         return self._idf, self._vectors
 
-    def _weights(self, texts: Iterable[str]) -> csr_matrix:
-        """Weight of each known word in each text: float32, shape (n_texts, n_words)."""
+    def _weights(self, texts: Iterable[Sequence[str]]) -> csr_matrix:
+        """Weight of each known word in each text's words: float32, shape (n_texts, n_words)."""
         columns: list[int] = []
         counts: list[int] = []
         ends = [0]
         for text in texts:
-            known = Counter(map(self._vocabulary.get, _content_words(text)))
+            known = Counter(map(self._vocabulary.get, text))
             known.pop(None, None)
             row = sorted(cast("Iterable[tuple[int, int]]", known.items()))
             columns.extend(column for column, _ in row)

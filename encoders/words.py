@@ -98,6 +98,8 @@ def word_spans(text: str) -> list[tuple[int, int, str]]:
     >>> word_spans("ThreadPool")
     [(0, 10, 'threadpool'), (0, 10, 'thread'), (0, 10, 'pool')]
     """
+    if text.isascii() and not _CAMEL.search(text):
+        return list(_plain_tokens(text.lower()))
     found = _script_tokens(text) if _NEEDS_SCRIPTS.search(text) else _plain_tokens(text)
     return [(start, end, word) for start, end, token in found for word in _folded_words(token)]
 

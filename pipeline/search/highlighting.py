@@ -1,88 +1,113 @@
-"""Which passage of a hit to show, which words of it match, which sentence comes nearest."""
+"""Which words of a passage match the query, and which of its sentences comes nearest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from encoders.protocol import Encoder
+from encoders.word2vec import Word2VecEncoder
 from encoders.words import stem, word_spans
 from ingest.sentences import sentence_spans
 from pipeline.search.answer import Highlight
 
-__all__ = ["best_sentences", "keyword_highlights"]
+__all__ = ["PassageMarker"]
 
 _MAX_SENTENCES = 60
-# Shares of the three kinds of evidence in choosing the sentence to mark.
-_SENTENCE_WEIGHTS = {"word2vec": 0.35, "tfidf": 0.35, "words": 0.3}
+# Shares of the evidence in choosing the sentence to mark: nearness of meaning, shared words.
+_MEANING_SHARE = 0.6
+_WORDS_SHARE = 0.4
 
 
-def keyword_highlights(
-    text: str, query_stems: Collection[str], query_words: Collection[str]
-) -> list[Highlight]:
-    """Mark every word whose stem, or that itself, is in the query; neighbours stay apart.
+class PassageMarker:
+    """Marks passages for one query.
 
-    Examples
-    --------
-    >>> keyword_highlights("He parses it.", {"pars"}, set())
-    [Highlight(start=3, end=9, kind='keyword')]
-    """
-    marked: dict[tuple[int, int], None] = {}
-    for start, end, word in word_spans(text):
-        if word in query_words or stem(word) in query_stems:
-            marked[start, end] = None
-    return [Highlight(start, end, "keyword") for start, end in marked]
-
-
-def best_sentences(
-    texts: Sequence[str],
-    query: str,
-    encoders: Mapping[str, Encoder],
-    word_weight: Callable[[str], float],
-    query_stems: Collection[str],
-) -> list[Highlight | None]:
-    """For each passage, the sentence nearest to the query in meaning; ``None`` where none is.
-
-    Judged by the two embeddings that cost no model call (tfidf, word2vec) and by the share of
-    the query's words, weighted by rarity, that the sentence contains.
+    The nearest sentence is judged by what costs no model call: the cosine of its averaged
+    Word2Vec embedding with the query's, and the share of the query's words, weighted by
+    rarity, that it contains.
 
     Parameters
     ----------
-    texts
-        The passages.
-    word_weight
-        Rarity of a stem, at least 0.
+    query_words
+        Words of the query.
+    query_stems
+        Their stems, stop words left out.
+    marked_words
+        Words to mark although they are stop words (they are quoted, or the query has no other).
+    word2vec
+        Encoder for sentences; words alone decide when ``None``.
+    rarity
+        Weight of a stem, at least 0.
+
+    Examples
+    --------
+    >>> marker = PassageMarker(["parse"], {"pars"}, set(), None, lambda stem: 1.0)
+    >>> marker.mark(["He parses it. She rests."])
+    [[Highlight(start=0, end=13, kind='semantic'), Highlight(start=3, end=9, kind='keyword')]]
     """
-    spans = [sentence_spans(text)[:_MAX_SENTENCES] for text in texts]
-    flat = [text[a:b] for text, found in zip(texts, spans, strict=True) for a, b in found]
-    if not flat:
-        return [None] * len(texts)
-    scores = np.zeros(len(flat))
-    for name in ("word2vec", "tfidf"):
-        if encoder := encoders.get(name):
-            asked = encoder.encode_queries([query])[0]
-            scores += _SENTENCE_WEIGHTS[name] * (encoder.encode_documents(flat) @ asked)
-    weights = {word: word_weight(word) for word in set(query_stems)}
-    if total := sum(weights.values()):
-        for position, sentence in enumerate(flat):
-            present = {stem(word) for _, _, word in word_spans(sentence)} & weights.keys()
-            share = sum(weights[word] for word in present) / total
-            scores[position] += _SENTENCE_WEIGHTS["words"] * share
-    return list(_best_of_each(spans, scores))
 
+    def __init__(
+        self,
+        query_words: Sequence[str],
+        query_stems: Collection[str],
+        marked_words: Collection[str],
+        word2vec: Word2VecEncoder | None,
+        rarity: Callable[[str], float],
+    ) -> None:
+        self._stems = set(query_stems)
+        self._words = set(marked_words)
+        self._word2vec = word2vec
+        self._asked = word2vec.encode_words([query_words])[0] if word2vec else None
+        weights = {word: rarity(word) for word in self._stems}
+        total = sum(weights.values())
+        self._weights = {word: weight / total for word, weight in weights.items() if total}
 
-def _best_of_each(
-    spans: Sequence[Sequence[tuple[int, int]]], scores: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> list[Highlight | None]:
-    best: list[Highlight | None] = []
-    begin = 0
-    for found in spans:
-        part = scores[begin : begin + len(found)]
-        begin += len(found)
-        if len(found) and part.max() > 0:
-            start, end = found[int(np.argmax(part))]
-            best.append(Highlight(start, end, "semantic"))
-        else:
-            best.append(None)
-    return best
+    def mark(self, texts: Sequence[str]) -> list[list[Highlight]]:
+        """Mark each passage: every matching word, and at most one sentence.
+
+        Returns
+        -------
+        list of list of Highlight
+            In order of start; a sentence comes before the words inside it.
+        """
+        cut = [word_spans(text) for text in texts]
+        sentences = [sentence_spans(text)[:_MAX_SENTENCES] for text in texts]
+        scores = self._scores(cut, sentences)
+        marked = []
+        for spans, found, points in zip(cut, sentences, scores, strict=True):
+            marks = {(start, end): None for start, end, word in spans if self._matches(word)}
+            highlights = [Highlight(start, end, "keyword") for start, end in marks]
+            if len(points) and points.max() > 0:
+                highlights.append(Highlight(*found[int(np.argmax(points))], "semantic"))
+            marked.append(sorted(highlights, key=lambda mark: (mark.start, -mark.end)))
+        return marked
+
+    def _matches(self, word: str) -> bool:
+        return word in self._words or stem(word) in self._stems
+
+    def _scores(
+        self,
+        cut: Sequence[Sequence[tuple[int, int, str]]],
+        sentences: Sequence[Sequence[tuple[int, int]]],
+    ) -> list[NDArray[np.float64]]:
+        """Score of every sentence of every passage."""
+        contents: list[list[str]] = []
+        for spans, found in zip(cut, sentences, strict=True):
+            starts = [start for start, _, _ in spans]
+            for begin, end in found:
+                inside = spans[bisect_left(starts, begin) : bisect_left(starts, end)]
+                contents.append([word for _, _, word in inside])
+        scores = np.zeros(len(contents))
+        if contents and self._word2vec is not None and self._asked is not None:
+            scores += _MEANING_SHARE * (self._word2vec.encode_words(contents) @ self._asked)
+        if self._weights:
+            shared = [
+                {stem(word) for word in content} & self._weights.keys() for content in contents
+            ]
+            scores += _WORDS_SHARE * np.array(
+                [sum(self._weights[word] for word in sorted(present)) for present in shared]
+            )
+        ends = np.cumsum([len(found) for found in sentences])
+        return np.split(scores, ends[:-1]) if len(ends) else []

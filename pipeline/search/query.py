@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from pipeline.version.open_version import SIGNALS
 
 __all__ = ["MAX_K", "MAX_QUERY_CHARACTERS", "RESULT_WINDOW", "Query"]
 
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 MAX_K = 1000
 RESULT_WINDOW = 10_000
 MAX_QUERY_CHARACTERS = 10_000
@@ -73,6 +75,10 @@ class Query:
     highlight: bool = True
 
     def __post_init__(self) -> None:
+        # A lone surrogate is no character: nothing downstream could store or print it.
+        object.__setattr__(
+            self, "text", _LONE_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", self.text)
+        )
         self._check_text()
         self._check_window()
         self._check_ranking()

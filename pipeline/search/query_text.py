@@ -1,6 +1,8 @@
 """What a person types: words, ``"phrases"``, ``+required``, ``-excluded``, ``field:value``.
 
-Nothing typed is an error: what is not an operator is text.
+Nothing typed is an error: what is not an operator is text. A sign is an operator only before a
+letter or a quotation mark (``E2f-1, -2`` is text), and a query longer than 30 words is prose,
+in which quotation marks and signs are punctuation.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pipeline.version.keyword_index import KeywordQuery
 __all__ = ["ParsedText", "parse_query_text"]
 
 # An optional sign, then a phrase or a run without blanks, each at the start of a word.
-_PIECE = re.compile(r'(?<!\S)([+-]?)(?:"([^"]*)"|([^\s"]\S*))|(\S+)')
+_PIECE = re.compile(r'(?<!\S)([+-](?=["]|[^\W\d_]))?(?:"([^"]*)"|([^\s"]\S*))|(\S+)')
+_MAX_OPERATOR_WORDS = 30
 _FIELD_PIECE = re.compile(r'(?<!\S)([+-]?)([^\s:"+-][^\s:"]*):(?:"([^"]*)"|([^\s"]\S*))')
 
 
@@ -58,6 +61,8 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
     >>> parsed.keywords.required, parsed.keywords.excluded, parsed.filters
     ((('json',),), (('xml',),), (('kind', 'function', True),))
     """
+    if len(text.split()) > _MAX_OPERATOR_WORDS:
+        return ParsedText(text, KeywordQuery(tuple(stems(text))), (), ())
     filters = []
 
     def take_field(match: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.word2vec import Word2VecEncoder
 from encoders.words import words
 from ingest.documents import Document
 from ingest.errors import QueryError
@@ -26,7 +27,7 @@ from pipeline.search.answer import (
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25, probabilities
 from pipeline.search.exactness import exactness_bonuses
 from pipeline.search.filters import parse_filter
-from pipeline.search.highlighting import best_sentences, keyword_highlights
+from pipeline.search.highlighting import PassageMarker
 from pipeline.search.query import RESULT_WINDOW, Query
 from pipeline.search.query_text import ParsedText, parse_query_text
 from pipeline.search.ranking import Ranking, Retrieval, retrieve
@@ -166,9 +167,7 @@ class Searcher:
                 allowed=allowed,
                 weights=query.weights,
                 fusion=query.fusion,
-                exactness=exactness_bonuses(
-                    parsed.meaning, parsed.phrases, self._version.documents, self._version.keywords
-                ),
+                exactness=self._exactness(query, parsed),
                 passage_index=self._version.vectors.get("bert"),
             )
         with clock.stage("rank"):
@@ -189,6 +188,14 @@ class Searcher:
             no_good_result=page.best_probability < GOOD_PROBABILITY,
             hits=hits,
             facets=facets,
+        )
+
+    def _exactness(self, query: Query, parsed: ParsedText) -> dict[int, float]:
+        # Who asks for one signal by name wants to see that signal's own retrieval.
+        if query.signals is not None and len(query.signals) == 1:
+            return {}
+        return exactness_bonuses(
+            parsed.meaning, parsed.phrases, self._version.documents, self._version.keywords
         )
 
     def _signal_names(self, query: Query) -> list[str]:
@@ -334,21 +341,20 @@ class Searcher:
     ) -> list[list[Highlight]]:
         if not wanted:
             return [[] for _ in texts]
-        query_stems = set(parsed.keywords.stems)
-        # Stop words are marked only where the query holds nothing else, or quotes them.
-        query_words = {word for phrase in parsed.phrases for word in phrase}
-        if not query_stems:
-            query_words |= set(words(parsed.meaning))
-        sentences = best_sentences(
-            texts, parsed.meaning, self._version.encoders, self._word_weight, query_stems
+        query_words = words(parsed.meaning)
+        # Stop words are marked only where the query quotes them, or holds nothing else.
+        marked = {word for phrase in parsed.phrases for word in phrase}
+        if not parsed.keywords.stems:
+            marked |= set(query_words)
+        word2vec = self._version.encoders.get("word2vec")
+        marker = PassageMarker(
+            query_words,
+            parsed.keywords.stems,
+            marked,
+            word2vec if isinstance(word2vec, Word2VecEncoder) else None,
+            self._word_weight,
         )
-        return [
-            sorted(
-                [*keyword_highlights(text, query_stems, query_words), *([best] if best else [])],
-                key=lambda highlight: (highlight.start, -highlight.end),
-            )
-            for text, best in zip(texts, sentences, strict=True)
-        ]
+        return marker.mark(texts)
 
     def _compute_word_weight(self, stem: str) -> float:
         if self._version.keywords is None:

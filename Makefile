@@ -1,0 +1,53 @@
+# Trine's developer commands. `make` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format unit collections soak evaluate screenshots clean
+
+help: ## List the commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## Make .venv with pinned dependencies
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## Index the Python standard library's documentation and serve it on port 8080
+	$(BIN)/trine demo
+
+test: setup lint types unit ## Lint, types and tests: what CI runs
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/pytest -m "not collections and not soak"
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+collections: setup ## Relevance over the public collections in $TRINE_COLLECTIONS
+	$(BIN)/pytest -m collections -s
+
+soak: setup ## Long fault, fuzz and load runs
+	$(BIN)/pytest -m soak -s
+
+evaluate: setup ## Relevance and latency on the judged demo queries
+	$(BIN)/trine evaluate corpora/python_stdlib --collection python-stdlib
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,129 @@
+"""What several test files share: a tiny real collection, built once a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+# A tiny BERT gains nothing from threads, and waits for them on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from ingest.documents import Document  # noqa: E402  (after the environment is set)
+from pipeline.encoding.build import build_version  # noqa: E402
+from pipeline.encoding.settings import IndexSettings  # noqa: E402
+from pipeline.search.searcher import Searcher  # noqa: E402
+from pipeline.version.collection import CollectionFolder  # noqa: E402
+
+TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
+
+
+@pytest.fixture(autouse=True)
+def _no_user_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test may touch the data folder of whoever runs it."""
+    monkeypatch.setenv("TRINE_DATA_DIR", str(tmp_path / "default-data-dir"))
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> IndexSettings:
+    """All four signals, with the tiny BERT and a short Word2Vec."""
+    return IndexSettings(
+        encoders={
+            "bert": {"model": str(TINY_BERT)},
+            "word2vec": {"dimension": 24},
+            "tfidf": {"n_components": 24},
+        }
+    )
+
+
+def make_library() -> list[Document]:
+    """Sixty documents on five subjects, with metadata of every kind and some odd ids."""
+    subjects = {
+        "files": "read write open close file folder path disk copy rename delete temporary",
+        "network": "socket server client http request response port address connection timeout",
+        "time": "date time clock timezone calendar sleep duration parse format seconds",
+        "numbers": "integer float decimal fraction random statistics mean rounding sum",
+        "text": "string regex pattern unicode encode decode split join replace search",
+    }
+    documents = []
+    for position, (subject, vocabulary) in enumerate(subjects.items()):
+        known = vocabulary.split()
+        for number in range(12):
+            words = [known[(number * step + step) % len(known)] for step in range(1, 9)]
+            sentences = [
+                f"This document explains how to {words[0]} the {words[1]} of a program.",
+                f"Use it when the {words[2]} and the {words[3]} must agree.",
+                f"It never changes the {words[4]}, whatever {words[5]} it is given.",
+                f"See also {words[6]} and {words[7]}.",
+            ]
+            documents.append(
+                Document(
+                    doc_id=f"{subject}/{number:02d}",
+                    title=f"{words[0].title()} and {words[1]} {number}",
+                    text=" ".join(sentences),
+                    metadata={
+                        "subject": subject,
+                        "number": number,
+                        "ratio": number / 4,
+                        "published": f"20{10 + position:02d}-0{1 + number % 9}-15",
+                        "tags": sorted({words[0], words[1]}),
+                        "draft": number % 2 == 0,
+                    },
+                    names=(f"{subject}.{words[0]}.{number}",),
+                    origin=f"library:{len(documents) + 1}",
+                )
+            )
+    long_text = "\n\n".join(
+        f"Chapter {n}\n\nThe {w} chapter tells of {w} things, one after the other, at length. " * 4
+        for n, w in enumerate("alpha beta gamma delta epsilon zeta".split())
+    )
+    documents += [
+        Document("long", "A long document", long_text, metadata={"subject": "text"}),
+        Document("title-only", "Quaternion interpolation", ""),
+        Document("ünï/cødé?x=1&y#2 %20", "Odd id", "An id with every odd character.", url="u"),
+        Document("html", '<b>bold</b> & "quoted"', "Text with <script>alert(1)</script> in it."),
+        Document("stop-words", "", "the of and to in"),
+    ]
+    return documents
+
+
+@pytest.fixture(scope="session")
+def library() -> list[Document]:
+    return make_library()
+
+
+@pytest.fixture(scope="session")
+def library_data_dir(
+    tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSettings
+) -> Path:
+    """Data folder with one collection, ``default``; not to be written to."""
+    data_dir = tmp_path_factory.mktemp("library")
+    build_version(CollectionFolder(data_dir, "default"), make_library(), settings=tiny_settings)
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def searcher(library_data_dir: Path) -> Searcher:
+    return Searcher.open(data_dir=library_data_dir)
+
+
+@pytest.fixture
+def copied_data_dir(library_data_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the library that a test may change or break."""
+    return Path(shutil.copytree(library_data_dir, tmp_path / "data"))
+
+
+@pytest.fixture
+def build(tmp_path: Path, tiny_settings: IndexSettings) -> Iterator[Callable[..., Searcher]]:
+    """Index documents in a new collection and open it."""
+
+    def build_and_open(*documents: Document, **settings: object) -> Searcher:
+        folder = CollectionFolder(tmp_path / "built", "default")
+        build_version(folder, documents, settings=tiny_settings, **settings)  # type: ignore[arg-type]
+        return Searcher.open(data_dir=tmp_path / "built")
+
+    yield build_and_open
