@@ -21,6 +21,9 @@ _N_BEIR_COLUMNS = 3
 _N_TREC_COLUMNS = 4
 
 
+SOURCES_NAME = "sources.txt"
+
+
 class BeirFolder:
     """A folder with a corpus, queries, and judgments of which document answers which query.
 
@@ -57,6 +60,27 @@ class BeirFolder:
             if (self.path / name).is_file():
                 return self.path / name
         raise CorpusError(f"no {' or '.join(CORPUS_NAMES)} in {str(self.path)!r}")
+
+    @property
+    def sources(self) -> list[str]:
+        """What to index: the folder itself, or what its ``sources.txt`` names, one a line.
+
+        A folder whose corpus is made elsewhere (the documentation of the running Python, say)
+        holds ``sources.txt`` in place of a corpus file.
+
+        Raises
+        ------
+        CorpusError
+            If the folder has neither.
+        """
+        listed = self.path / SOURCES_NAME
+        if not listed.is_file():
+            return [str(self.corpus_path.parent.absolute())]
+        try:
+            lines = listed.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"{listed}: cannot be read: {error}") from error
+        return [line.strip() for line in lines if line.strip()]
 
     def queries(self) -> dict[str, str]:
         """Text of each query by its id; see `read_queries`."""

@@ -56,7 +56,7 @@ def evaluate(*, beir_dir: Path, queries: Path | None, qrels: Path | None, place:
     texts, judgments = beir.queries(), beir.qrels()
     if place.collection == DEFAULT_COLLECTION:
         folder = CollectionFolder(place.data_dir, evaluation_collection(beir_dir))
-        run_index(folder, [str(beir_dir.absolute())], settings=IndexSettings())
+        run_index(folder, beir.sources, settings=IndexSettings())
     else:
         folder = place.folder
     searcher = Searcher.open(folder.name, data_dir=place.data_dir)

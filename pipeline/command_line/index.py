@@ -32,6 +32,7 @@ def run_index(
     *,
     settings: IndexSettings,
     full: bool = False,
+    refit: bool = False,
 ) -> BuildSummary:
     """Read sources and build a version, with progress bars on a terminal.
 
@@ -47,6 +48,7 @@ def run_index(
         settings=settings,
         sources=sources,
         full=full,
+        refit=refit,
         progress=BarProgress(error_console()),
     )
     return replace(summary, warnings=report.warnings())
@@ -120,7 +122,7 @@ def index(
         "excludes": list(excludes),
     }
     settings = settings.with_source_options({name: value for name, value in given.items() if value})
-    summary = run_index(place.folder, chosen, settings=settings, full=full or refit)
+    summary = run_index(place.folder, chosen, settings=settings, full=full, refit=refit)
     if place.as_json:
         print_json(asdict(summary))
     else:

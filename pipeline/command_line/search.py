@@ -113,6 +113,8 @@ def search(
         min_probability=min_probability,
     )
     searcher = Searcher.open(place.collection, data_dir=place.data_dir, version=version_id)
+    # So that the time shown is the query's, not that of loading models.
+    searcher.warm()
     answer = searcher.search(asked)
     if place.as_json:
         print_json(answer.to_json())

@@ -96,6 +96,7 @@ def build_version(
     settings: IndexSettings,
     sources: Sequence[str] = (),
     full: bool = False,
+    refit: bool = False,
     progress: BuildProgress | None = None,
 ) -> BuildSummary:
     """Build a version from documents and publish it.
@@ -108,6 +109,8 @@ def build_version(
         What to remember as the documents' origin, for ``trine reindex``.
     full
         Ignore the parent version and the embedding cache.
+    refit
+        Fit tfidf and word2vec anew, and publish, even where nothing changed.
     progress
         Told how far the build is.
 
@@ -125,9 +128,8 @@ def build_version(
     with collection.writing():
         building = collection.begin_version(new_version_id())
         try:
-            return _Build(collection, building, settings, full, progress or SilentProgress()).run(
-                documents, list(sources)
-            )
+            run = _Build(collection, building, settings, full, progress or SilentProgress())
+            return run.run(documents, list(sources), refit=refit)
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
@@ -152,7 +154,9 @@ class _Build:
         self._signals: dict[str, SignalRecord] = {}
         self._encoded = self._reused = self._tokens_encoded = 0
 
-    def run(self, documents: Iterable[Document], sources: list[str]) -> BuildSummary:
+    def run(
+        self, documents: Iterable[Document], sources: list[str], *, refit: bool
+    ) -> BuildSummary:
         began = time.perf_counter()
         parent = None if self._full else self._collection.current_or_none()
         self._gather(documents)
@@ -169,13 +173,12 @@ class _Build:
                 if name != "bm25"
             }
             change = self._change_from(parent, store)
-            if parent is not None and self._is_unchanged(parent, store, encoders):
+            if parent and not refit and self._is_unchanged(parent, store, encoders):
                 return self._unchanged(parent, change, began)
             cut = self._build(store, encoders)
             manifest = self._describe(store, cut, sources, parent)
         self._verify()
-        path = self._collection.finish_version(self._folder)
-        self._collection.publish(path.name)
+        self._publish()
         self._seconds["total"] = time.perf_counter() - began
         return self._summary(manifest, change, published=True)
 
@@ -315,7 +318,7 @@ class _Build:
         advance: _Advance,
     ) -> Embeddings:
         keys = [cache.key(passage_hash(title, text)) for title, text in passages]
-        known = {} if self._full else cache.get(keys)
+        known = {} if self._full else cache.get(keys, encoder.dimension)
         missing = [position for position, key in enumerate(keys) if key not in known]
         advance(len(keys) - len(missing))
         self._reused += len(keys) - len(missing)
@@ -369,6 +372,15 @@ class _Build:
                 raise IndexCorruptError(
                     f"the new version failed its check and was not published: {problems[0]}"
                 )
+
+    def _publish(self) -> None:
+        version = self._collection.finish_version(self._folder).name
+        try:
+            self._collection.publish(version)
+        except BaseException:
+            if self._collection.current_or_none() != version:
+                self._collection.remove_version(version)
+            raise
 
     def _summary(
         self, manifest: Manifest, change: CorpusChange, *, published: bool

@@ -41,21 +41,37 @@ class EmbeddingCache:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = self._open()
-        except sqlite3.OperationalError as error:
-            raise IndexFolderError(f"cannot open {self._path}: {error}") from error
-        except sqlite3.DatabaseError:
-            # Damaged: everything in it can be computed again.
-            self._path.unlink()
-            self._connection = self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._failure(error) from error
+            self._connection = self._open_anew()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, embedding BLOB NOT NULL)"
-            " WITHOUT ROWID"
-        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS embeddings"
+                " (key BLOB PRIMARY KEY, embedding BLOB NOT NULL) WITHOUT ROWID"
+            )
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    def _open_anew(self) -> sqlite3.Connection:
+        """Throw a damaged cache away: everything in it can be computed again."""
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        try:
+            return self._open()
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> IndexFolderError:
+        return IndexFolderError(
+            f"the embedding cache {self._path} failed: {error}; the published version is untouched"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -72,9 +88,20 @@ class EmbeddingCache:
         """Key of a passage under this encoder."""
         return hashlib.sha256(self._fingerprint + b":" + passage_hash.encode()).digest()
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Embeddings]:
+    def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Embeddings]:
         """Embeddings known for the given keys, each float32 of shape (dimension,)."""
+        try:
+            return self._known(keys, dimension)
+        except sqlite3.OperationalError as error:
+            raise self._failure(error) from error
+        except sqlite3.DatabaseError:
+            self._connection.close()
+            self._connection = self._open_anew()
+            return {}
+
+    def _known(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, Embeddings]:
         found: dict[bytes, Embeddings] = {}
+        n_bytes = dimension * np.dtype(np.float32).itemsize
         for begin in range(0, len(keys), _BATCH):
             part = list(keys[begin : begin + _BATCH])
             marks = ",".join("?" * len(part))
@@ -82,7 +109,9 @@ class EmbeddingCache:
                 f"SELECT key, embedding FROM embeddings WHERE key IN ({marks})",  # noqa: S608
                 part,
             ):
-                found[key] = np.frombuffer(embedding, np.float32)
+                # Another size is damage: the passage is encoded again.
+                if len(embedding) == n_bytes:
+                    found[key] = np.frombuffer(embedding, np.float32)
         return found
 
     def put(self, embeddings: Mapping[bytes, Embeddings]) -> None:
@@ -93,5 +122,5 @@ class EmbeddingCache:
                     "INSERT OR REPLACE INTO embeddings VALUES (?, ?)",
                     [(key, embedding.tobytes()) for key, embedding in embeddings.items()],
                 )
-        except sqlite3.OperationalError as error:
-            raise IndexFolderError(f"cannot write {self._path}: {error}") from error
+        except sqlite3.Error as error:
+            raise self._failure(error) from error

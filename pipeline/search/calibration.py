@@ -3,13 +3,14 @@
 Fused scores are relative to a query's own candidates: the best of a bad lot scores as high as
 the best of a good one. So probability looks at what does not depend on the other candidates:
 the cosine of the best passage, and the share of the BM25 score the query could reach at most.
-The coefficients were fitted on public judged collections (see ARCHITECTURE.md, "Probability").
+The coefficients were fitted on judged collections and on queries asked of collections on
+another subject (see ARCHITECTURE.md, "Probability").
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,18 @@ from numpy.typing import NDArray
 __all__ = ["GOOD_PROBABILITY", "best_possible_bm25", "probabilities"]
 
 # Below this the best hit is not worth showing as an answer.
-GOOD_PROBABILITY = 0.1
+GOOD_PROBABILITY = 0.06
 _BM25_K1 = 1.2
-_INTERCEPT = -3.0
-_BERT = 5.0
-_BM25_SHARE = 2.0
+# Intercept, and the coefficient of each piece of evidence, by the best evidence there is.
+_CURVES: tuple[tuple[float, Mapping[str, float]], ...] = (
+    (-6.17, {"bert": 8.33, "bm25": 1.25}),
+    (-6.14, {"bert": 8.88}),
+    (-3.86, {"bm25": 7.48}),
+    (-4.15, {"tfidf": 4.95}),
+    (-8.21, {"word2vec": 8.91}),
+)
 # Being, or literally containing, what was asked for is evidence enough by itself.
-_EXACT = 6.0
+_EXACT = 8.0
 
 
 def best_possible_bm25(document_frequencies: Iterable[tuple[int, int]], n_documents: int) -> float:
@@ -48,27 +54,26 @@ def best_possible_bm25(document_frequencies: Iterable[tuple[int, int]], n_docume
 
 
 def probabilities(
-    bert: NDArray[np.float64],
-    bm25_share: NDArray[np.float64],
-    exactness: NDArray[np.float64],
+    evidence: Mapping[str, NDArray[np.float64]], exactness: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Probability that each document is relevant.
 
     Parameters
     ----------
-    bert
-        Cosine of the best passage, NaN where bert abstains.
-    bm25_share
-        BM25 score over the best possible for this query, in [0, 1].
+    evidence
+        By signal, float64 of shape (n,): a cosine, or for ``bm25`` the share of the best
+        possible score; NaN where the signal abstains, which counts as none.
     exactness
         Bonus for being or containing what was asked for; 0 for most documents.
 
     Returns
     -------
     float64, shape (n,)
-        In (0, 1); rises with either piece of evidence.
+        In (0, 1); never falls as a piece of evidence rises.
     """
-    evidence = _INTERCEPT + _BERT * np.nan_to_num(bert, nan=0.0) + _BM25_SHARE * bm25_share
-    evidence = evidence + _EXACT * (exactness > 0)
-    result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-evidence))
+    intercept, coefficients = next(curve for curve in _CURVES if curve[1].keys() <= evidence.keys())
+    logit = intercept + _EXACT * (exactness > 0)
+    for name, coefficient in coefficients.items():
+        logit = logit + coefficient * np.nan_to_num(evidence[name], nan=0.0)
+    result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logit))
     return result

@@ -7,6 +7,7 @@ doi:10.1145/3596512). Reciprocal rank fusion stays selectable.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 __all__ = [
     "DEFAULT_WEIGHTS",
     "FUSIONS",
+    "LEXICAL_SIGNALS",
     "MIN_MAX",
     "RECIPROCAL_RANK",
     "RRF_K",
@@ -23,6 +25,7 @@ __all__ = [
     "Normalization",
     "effective_weights",
     "fit_normalization",
+    "lexical_confidence",
 ]
 
 MIN_MAX = "min_max"
@@ -31,11 +34,16 @@ RECIPROCAL_RANK = "reciprocal_rank"
 FUSIONS = (MIN_MAX, Z_SCORE, RECIPROCAL_RANK)
 RRF_K = 60
 DEFAULT_WEIGHTS: Mapping[str, float] = {
-    "bm25": 0.30,
-    "tfidf": 0.15,
-    "word2vec": 0.10,
-    "bert": 0.45,
+    "bm25": 0.27,
+    "tfidf": 0.14,
+    "word2vec": 0.09,
+    "bert": 0.50,
 }
+LEXICAL_SIGNALS = ("bm25", "tfidf", "word2vec")
+# A word that stands once in a document of average length reaches this share of the most it could.
+_TYPICAL_SHARE = 1 / 2.2
+# In longer queries ever fewer of the words can be expected in one document.
+_FEW_WORDS = 5
 # Standard deviations that map to 0 and 1, so that z-scores weigh like min-max scores.
 _Z_SPAN = 3.0
 
@@ -100,8 +108,35 @@ def fit_normalization(method: str, raw: NDArray[np.float64]) -> Normalization:
     return Normalization(method, offset=float(low), scale=float(1.0 / (high - low)))
 
 
+def lexical_confidence(bm25_share: float, n_stems: int) -> float:
+    """How far the words of a query can be trusted, in [0, 1].
+
+    Who asks in other words than the documents' finds, by keyword, documents that share a word by
+    chance. That shows in how little of the query the best keyword match covers; then the signals
+    that count words (bm25, tfidf, word2vec) lose weight, and bert decides.
+
+    Parameters
+    ----------
+    bm25_share
+        Best BM25 score over the best possible one, in [0, 1].
+    n_stems
+        Distinct stems in the query.
+
+    Examples
+    --------
+    >>> lexical_confidence(0.5, 1), round(lexical_confidence(0.23, 5), 2)
+    (1.0, 0.26)
+    """
+    covered = bm25_share / _TYPICAL_SHARE
+    expected = max(1.0, math.sqrt(n_stems / _FEW_WORDS))
+    return min(1.0, covered * expected) ** 2
+
+
 def effective_weights(
-    names: Sequence[str], active: Sequence[bool], weights: Mapping[str, float] | None
+    names: Sequence[str],
+    active: Sequence[bool],
+    weights: Mapping[str, float] | None,
+    confidence: float = 1.0,
 ) -> NDArray[np.float64]:
     """Weights that add up to 1 over the signals that have anything to say about a query.
 
@@ -113,15 +148,24 @@ def effective_weights(
         Which of them proposed any candidate.
     weights
         Wanted weights; signals it does not name weigh 0. The defaults when ``None``.
+    confidence
+        Factor of the lexical signals' default weights, in [0, 1]; weights asked for stay as
+        they are.
 
     Examples
     --------
     >>> effective_weights(["bm25", "bert"], [True, False], None).tolist()
     [1.0, 0.0]
+    >>> effective_weights(["bm25", "bert"], [True, True], {"bm25": 3, "bert": 1}).tolist()
+    [0.75, 0.25]
     """
     wanted = DEFAULT_WEIGHTS if weights is None else weights
     raw = np.array(
         [wanted.get(name, 0.0) * alive for name, alive in zip(names, active, strict=True)]
     )
+    if weights is None:
+        guarded = raw * [confidence if name in LEXICAL_SIGNALS else 1.0 for name in names]
+        # Where only lexical signals speak there is nobody else to trust.
+        raw = guarded if guarded.sum() > 0 else raw
     total = raw.sum()
     return raw / total if total > 0 else raw

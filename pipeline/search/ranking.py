@@ -17,7 +17,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.search.fusion import Normalization, effective_weights, fit_normalization
+from pipeline.search.fusion import (
+    Normalization,
+    effective_weights,
+    fit_normalization,
+    lexical_confidence,
+)
 from pipeline.search.query import RESULT_WINDOW
 from pipeline.search.regularization import N_REGULARIZED, regularization
 from pipeline.search.signals import Candidates, PassageScorer, Scorer
@@ -75,9 +80,10 @@ class Ranking:
             self.scores[chosen],
         )
 
-    def raw_of(self, signal: str) -> NDArray[np.float64] | None:
-        """Raw scores of one signal, ``None`` where it was not used."""
-        return self.raw[self.signals.index(signal)] if signal in self.signals else None
+    def raw_of(self, signal: str) -> NDArray[np.float64]:
+        """Raw scores of one of the signals."""
+        raw: NDArray[np.float64] = self.raw[self.signals.index(signal)]
+        return raw
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,8 @@ def retrieve(
     fusion: str,
     exactness: Mapping[int, float],
     passage_index: VectorIndex | None,
+    best_bm25: float,
+    n_stems: int,
 ) -> Retrieval:
     """Collect every signal's candidates and score each by every signal.
 
@@ -222,6 +230,10 @@ def retrieve(
         candidates too.
     passage_index
         Embeddings to regularise over; none when ``None``.
+    best_bm25
+        Upper bound of the BM25 score any document can reach for this query.
+    n_stems
+        Distinct stems in the query.
     """
     candidates = {name: scorer.candidates(DEPTH, allowed) for name, scorer in scorers.items()}
     named = np.array(sorted(exactness), np.int64)
@@ -237,11 +249,20 @@ def retrieve(
         candidates=candidates,
         head=head,
         head_raw=raw,
-        weights=effective_weights(list(scorers), active, weights),
+        weights=effective_weights(
+            list(scorers), active, weights, _confidence(candidates, best_bm25, n_stems)
+        ),
         normalizations=normalizations,
         exactness=exactness,
         passage_index=passage_index,
     )
+
+
+def _confidence(candidates: Mapping[str, Candidates], best_bm25: float, n_stems: int) -> float:
+    found = candidates.get("bm25")
+    if found is None or best_bm25 <= 0:
+        return 1.0
+    return lexical_confidence(float(found.scores.max(initial=0.0)) / best_bm25, n_stems)
 
 
 def _raw_scores(scorers: Mapping[str, Scorer], rows: NDArray[np.int64]) -> NDArray[np.float64]:

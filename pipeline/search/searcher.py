@@ -161,6 +161,7 @@ class Searcher:
         names = self._signal_names(query)
         with clock.stage("encode"):
             scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords)
+        best_bm25 = self._best_possible_bm25(parsed)
         with clock.stage("retrieve"):
             retrieval = retrieve(
                 scorers,
@@ -169,9 +170,11 @@ class Searcher:
                 fusion=query.fusion,
                 exactness=self._exactness(query, parsed),
                 passage_index=self._version.vectors.get("bert"),
+                best_bm25=best_bm25,
+                n_stems=len(parsed.keywords.weights),
             )
         with clock.stage("rank"):
-            page = self._page(query, parsed, retrieval)
+            page = self._page(query, best_bm25, retrieval)
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
@@ -234,13 +237,13 @@ class Searcher:
             masks.append(self._version.keywords.rows_allowed(parsed.keywords))
         return np.logical_and.reduce(masks) if masks else None
 
-    def _page(self, query: Query, parsed: ParsedText, retrieval: Retrieval) -> _Page:
+    def _page(self, query: Query, best_bm25: float, retrieval: Retrieval) -> _Page:
         begin, end = (query.page - 1) * query.k, query.page * query.k
         needs_all = query.min_probability is not None
         ranking = retrieval.rank(RESULT_WINDOW if needs_all else end)
-        probability = self._probabilities(parsed, ranking)
+        probability = self._probabilities(best_bm25, ranking)
         # Over the candidates, which do not depend on the page asked for.
-        best = float(self._probabilities(parsed, retrieval.head_ranking).max(initial=0.0))
+        best = float(self._probabilities(best_bm25, retrieval.head_ranking).max(initial=0.0))
         total, matching = retrieval.total, None
         if query.min_probability is not None:
             kept = probability >= query.min_probability
@@ -251,7 +254,7 @@ class Searcher:
         if query.sort and matching is not None:
             rows = self._sorted_rows(query.sort, matching)[begin:end]
             ranking = retrieval.rank_rows(rows)
-            probability = self._probabilities(parsed, ranking)
+            probability = self._probabilities(best_bm25, ranking)
         else:
             ranking, probability = (
                 ranking.take(_span(begin, end, len(ranking))),
@@ -270,21 +273,22 @@ class Searcher:
         # Documents without the field come last either way.
         return rows[np.lexsort((rows, keys, codes < 0))]
 
-    def _probabilities(self, parsed: ParsedText, ranking: Ranking) -> NDArray[np.float64]:
-        bert, bm25 = ranking.raw_of("bert"), ranking.raw_of("bm25")
-        share = np.zeros(len(ranking))
-        if bm25 is not None and self._version.keywords is not None:
-            keywords = self._version.keywords
-            best = best_possible_bm25(
-                [
-                    (keywords.document_frequency(stem), count)
-                    for stem, count in parsed.keywords.weights.items()
-                ],
-                self.n_documents,
+    def _probabilities(self, best_bm25: float, ranking: Ranking) -> NDArray[np.float64]:
+        evidence = {name: ranking.raw_of(name) for name in ranking.signals}
+        if "bm25" in evidence:
+            evidence["bm25"] = (
+                evidence["bm25"] / best_bm25 if best_bm25 > 0 else 0 * evidence["bm25"]
             )
-            share = bm25 / best if best else share
-        return probabilities(
-            np.full(len(ranking), np.nan) if bert is None else bert, share, ranking.exactness
+        return probabilities(evidence, ranking.exactness)
+
+    def _best_possible_bm25(self, parsed: ParsedText) -> float:
+        keywords = self._version.keywords
+        if keywords is None:
+            return 0.0
+        counts = parsed.keywords.weights.items()
+        return best_possible_bm25(
+            [(keywords.document_frequency(stem), count) for stem, count in counts],
+            self.n_documents,
         )
 
     def _facets(

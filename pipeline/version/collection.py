@@ -5,6 +5,8 @@
   versions/<id>/   one immutable version each
   cache/           embeddings by content hash
   state/           what changes without a version: the writer's lock
+
+<data dir>/state/  belongs to no collection, so none may have that name
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ DEFAULT_COLLECTION = "default"
 KEPT_VERSIONS = 3
 _BUILDING_SUFFIX = ".building"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_RESERVED_NAMES = frozenset({"state"})
 
 
 def default_data_dir() -> Path:
@@ -68,16 +71,18 @@ def version_being_built(building: Path) -> str:
 
 def list_collections(data_dir: Path) -> list[str]:
     """Names of the collections below a data folder that have a current version, sorted."""
-    if not data_dir.is_dir():
-        return []
     try:
         return sorted(
             path.name
             for path in data_dir.iterdir()
-            if _NAME.fullmatch(path.name) and (path / "CURRENT").is_file()
+            if _NAME.fullmatch(path.name)
+            and path.name not in _RESERVED_NAMES
+            and (path / "CURRENT").is_file()
         )
+    except FileNotFoundError:
+        return []
     except OSError as error:
-        raise IndexFolderError(f"cannot read the data folder {data_dir}: {error}") from error
+        raise _unreadable(data_dir, error) from error
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class CollectionFolder:
     data_dir
         The data folder; need not exist yet.
     name
-        Letters, digits, ``_``, ``.`` and ``-``; at most 100.
+        Letters, digits, ``_``, ``.`` and ``-``; at most 100; not ``state``.
 
     Raises
     ------
@@ -105,6 +110,12 @@ class CollectionFolder:
             raise QueryError(
                 f"collection name {self.name!r} is not allowed: "
                 "use letters, digits, '_', '.' and '-', at most 100",
+                parameter="collection",
+            )
+        if self.name in _RESERVED_NAMES:
+            raise QueryError(
+                f"collection name {self.name!r} is taken by the data folder's own state: "
+                "choose another",
                 parameter="collection",
             )
 
@@ -131,17 +142,26 @@ class CollectionFolder:
         IndexNotFoundError
             If there is no such version.
         """
-        if _NAME.fullmatch(version) and not version.endswith(_BUILDING_SUFFIX):
-            path = self.versions_path / version
-            if path.is_dir():
-                return path
+        if self._holds(version):
+            return self.versions_path / version
         raise IndexNotFoundError(
             f"collection {self.name!r} has no version {version!r} (see: trine versions list)"
         )
 
+    def _holds(self, version: str) -> bool:
+        if not _NAME.fullmatch(version) or version.endswith(_BUILDING_SUFFIX):
+            return False
+        try:
+            return (self.versions_path / version).is_dir()
+        except OSError as error:
+            raise _unreadable(self.versions_path, error) from error
+
     def exists(self) -> bool:
-        """Whether anything was ever published here."""
-        return (self.path / "CURRENT").is_file()
+        """Whether there is a collection here, be it a damaged one."""
+        try:
+            return (self.path / "CURRENT").exists() or self.versions_path.is_dir()
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
 
     def current(self) -> str:
         """Id of the current version.
@@ -150,21 +170,31 @@ class CollectionFolder:
         ------
         IndexNotFoundError
             If nothing was published yet.
+        IndexCorruptError
+            If what was published is gone.
         IndexFolderError
             If the folder cannot be read.
         """
+        path = self.path / "CURRENT"
         try:
-            version = (self.path / "CURRENT").read_text(encoding="utf-8").strip()
+            version = path.read_text(encoding="utf-8", errors="replace").strip()
         except (FileNotFoundError, NotADirectoryError) as error:
+            if self.versions():
+                raise IndexCorruptError(
+                    f"{path} is missing: activate a version (trine versions list, "
+                    "trine versions activate ID) or rebuild (trine reindex --full)"
+                ) from error
             raise IndexNotFoundError(
                 f"no collection {self.name!r} in {self.data_dir}: make one with "
                 f"trine index SOURCE... --collection {self.name}"
             ) from error
+        except IsADirectoryError as error:
+            raise IndexCorruptError(f"{path} is a folder, not a file: remove it") from error
         except OSError as error:
-            raise IndexFolderError(f"cannot read {self.path / 'CURRENT'}: {error}") from error
-        if not (self.versions_path / version).is_dir() or not version:
+            raise _unreadable(path, error) from error
+        if not self._holds(version):
             raise IndexCorruptError(
-                f"collection {self.name!r} points at version {version!r}, which is missing: "
+                f"collection {self.name!r} points at version {version[:100]!r}, which is missing: "
                 "activate another (trine versions list, trine versions activate ID) "
                 "or rebuild (trine reindex --full)"
             )
@@ -179,13 +209,13 @@ class CollectionFolder:
 
     def versions(self) -> list[str]:
         """Ids of all complete versions, oldest first."""
-        if not self.versions_path.is_dir():
+        try:
+            found = [path.name for path in self.versions_path.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(
-            path.name
-            for path in self.versions_path.iterdir()
-            if path.is_dir() and not path.name.endswith(_BUILDING_SUFFIX)
-        )
+        except OSError as error:
+            raise _unreadable(self.versions_path, error) from error
+        return sorted(name for name in found if self._holds(name))
 
     def manifest(self, version: str) -> Manifest:
         """Manifest of one version."""
@@ -231,8 +261,36 @@ class CollectionFolder:
         kept = set(self.versions()[-max(keep, 1) :]) | {current}
         doomed = [version for version in self.versions() if version not in kept]
         for version in doomed:
-            shutil.rmtree(self.versions_path / version)
+            self.remove_version(version)
         return doomed
+
+    def remove_version(self, version: str) -> None:
+        """Remove a version that is not current. Call with the write lock held."""
+        # Renamed first: half a version must never look like a whole one.
+        doomed = self.versions_path / (version + _BUILDING_SUFFIX)
+        (self.versions_path / version).rename(doomed)
+        shutil.rmtree(doomed)
+
+    def remove(self) -> None:
+        """Remove the whole collection; a file it does not know stays, and so does its folder.
+
+        Raises
+        ------
+        IndexLockedError
+            If another process is writing it.
+        IndexFolderError
+            If something cannot be removed.
+        """
+        with self.writing():
+            # Unpublished first: a half-deleted collection must not look whole.
+            (self.path / "CURRENT").unlink(missing_ok=True)
+            for folder in (self.versions_path, self.cache_path):
+                if folder.exists():
+                    shutil.rmtree(folder)
+        shutil.rmtree(self.path / "state", ignore_errors=True)
+        # Not empty: it holds what is not ours.
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def remove_litter(self) -> None:
         """Remove what a killed writer left half-built. Call with the write lock held."""
@@ -279,7 +337,8 @@ class CollectionFolder:
                 self.remove_litter()
                 yield
         finally:
-            holder.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                holder.unlink(missing_ok=True)
             lock.release()
 
 
@@ -294,6 +353,10 @@ def _storage_errors(path: Path) -> Iterator[None]:
         raise IndexFolderError(
             f"writing {path} failed: {error.strerror or error}; the published version is untouched"
         ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> IndexFolderError:
+    return IndexFolderError(f"cannot read {path}: {error.strerror or error}")
 
 
 def _describe(holder: Path) -> str:

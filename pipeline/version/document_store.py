@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ingest.documents import Document
 from ingest.errors import (
@@ -29,6 +29,7 @@ __all__ = ["FILE_NAME", "CorpusChange", "DocumentSpool", "DocumentStore"]
 
 FILE_NAME = "documents.sqlite"
 _BATCH = 1000
+T = TypeVar("T")
 _COLUMNS = "doc_id, title, text, url, metadata, names, page_starts, content_hash"
 _SPOOL_TABLE = """
     CREATE TABLE spool (doc_id TEXT PRIMARY KEY, title TEXT, text TEXT, url TEXT,
@@ -81,7 +82,9 @@ class DocumentSpool:
         DuplicateDocumentError
             If its id was added before; names both places.
         CorpusError
-            If its id is empty.
+            If its id is empty, or a text cannot be stored as UTF-8.
+        IndexFolderError
+            If the disk fails.
         """
         if not document.doc_id:
             raise CorpusError(f"{document.origin}: a document has an empty id")
@@ -104,6 +107,12 @@ class DocumentSpool:
                 "SELECT origin FROM spool WHERE doc_id = ?", (document.doc_id,)
             ).fetchone()
             raise duplicate_error(document.doc_id, first, document.origin) from error
+        except UnicodeEncodeError as error:
+            where = f"{document.origin}: " if document.origin else ""
+            raise CorpusError(
+                f"{where}document {document.doc_id!r} holds a lone surrogate, "
+                f"{error.object[error.start]!r}, which is no character"
+            ) from error
 
     def finish(self) -> int:
         """Number the rows by doc_id and close; returns the number of documents."""
@@ -145,7 +154,9 @@ class DocumentSpool:
 def _write_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as error:
         raise IndexFolderError(
             f"writing {path} failed: {error}; the published version is untouched"
         ) from error
@@ -196,6 +207,27 @@ class DocumentStore:
         except sqlite3.DatabaseError as error:
             raise IndexCorruptError(f"{self._path} cannot be read: {error}") from error
 
+    def _in_order(self, found: dict[int, T], rows: Sequence[int]) -> list[T]:
+        try:
+            return [found[int(row)] for row in rows]
+        except KeyError as error:
+            raise IndexCorruptError(f"{self._path} has no document row {error}") from error
+
+    def _document(self, columns: Sequence[Any]) -> Document:
+        doc_id, title, text, url, metadata, names, page_starts, _content_hash = columns
+        try:
+            return Document(
+                doc_id=doc_id,
+                title=title,
+                text=text,
+                url=url,
+                metadata=json.loads(metadata),
+                names=tuple(json.loads(names)),
+                page_starts=tuple(json.loads(page_starts)),
+            )
+        except (ValueError, TypeError) as error:
+            raise IndexCorruptError(f"{self._path}: document {doc_id!r} is damaged") from error
+
     def documents(self, rows: Sequence[int]) -> list[Document]:
         """Documents of the given rows, in the given order."""
         found: dict[int, Document] = {}
@@ -206,14 +238,14 @@ class DocumentStore:
                 f"SELECT document_row, {_COLUMNS} FROM documents WHERE document_row IN ({marks})",  # noqa: S608
                 part,
             ):
-                found[row] = _document(columns)
-        return [found[int(row)] for row in rows]
+                found[row] = self._document(columns)
+        return self._in_order(found, rows)
 
     def iterate(self, batch_size: int = _BATCH) -> Iterator[list[Document]]:
         """All documents in row order, in batches."""
         for begin in range(0, self.n_documents, batch_size):
             yield [
-                _document(columns)
+                self._document(columns)
                 for columns in self._fetch(
                     f"SELECT {_COLUMNS} FROM documents"  # noqa: S608
                     " WHERE document_row >= ? AND document_row < ? ORDER BY document_row",
@@ -233,7 +265,7 @@ class DocumentStore:
                     part,
                 )
             )
-        return [found[int(row)] for row in rows]
+        return self._in_order(found, rows)
 
     def row(self, doc_id: str) -> int:
         """Row of an external id.
@@ -243,7 +275,10 @@ class DocumentStore:
         DocumentNotFoundError
             If no document has it.
         """
-        found = self._fetch("SELECT document_row FROM documents WHERE doc_id = ?", (doc_id,))
+        try:
+            found = self._fetch("SELECT document_row FROM documents WHERE doc_id = ?", (doc_id,))
+        except UnicodeEncodeError:
+            found = []
         if not found:
             raise DocumentNotFoundError(f"no document {doc_id!r}")
         return int(found[0][0])
@@ -269,10 +304,13 @@ class DocumentStore:
     def corpus_hash(self) -> str:
         """SHA-256, in hex, over every (doc_id, content hash), in doc_id order."""
         digest = hashlib.sha256()
-        for (content_hash,) in self._connection().execute(
-            "SELECT content_hash FROM documents ORDER BY document_row"
-        ):
-            digest.update(content_hash.encode())
+        for begin in range(0, self.n_documents, _BATCH):
+            for (content_hash,) in self._fetch(
+                "SELECT content_hash FROM documents"
+                " WHERE document_row >= ? AND document_row < ? ORDER BY document_row",
+                (begin, begin + _BATCH),
+            ):
+                digest.update(content_hash.encode())
         return digest.hexdigest()
 
     def change_from(self, parent: DocumentStore | None) -> CorpusChange:
@@ -292,16 +330,3 @@ class DocumentStore:
         if connection is not None:
             connection.close()
             del self._local.connection
-
-
-def _document(columns: Sequence[Any]) -> Document:
-    doc_id, title, text, url, metadata, names, page_starts, _content_hash = columns
-    return Document(
-        doc_id=doc_id,
-        title=title,
-        text=text,
-        url=url,
-        metadata=json.loads(metadata),
-        names=tuple(json.loads(names)),
-        page_starts=tuple(json.loads(page_starts)),
-    )

@@ -7,7 +7,8 @@ Words are cut and stemmed by ``encoders.words``; tantivy sees them joined by bla
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from encoders.words import stems, words
 from ingest.documents import Document
-from ingest.errors import IndexCorruptError
+from ingest.errors import IndexCorruptError, IndexFolderError
 
 __all__ = ["KeywordIndex", "KeywordQuery", "write_keyword_index"]
 
@@ -44,21 +45,57 @@ def write_keyword_index(folder: Path, documents: Iterable[Document]) -> int:
     -------
     int
         Documents with at least one stem; the signal abstains for the others.
+
+    Raises
+    ------
+    IndexFolderError
+        If the index cannot be written.
     """
     schema = _schema()
-    index = tantivy.Index(schema, path=str(folder))
-    # One thread, so that the same documents always make the same segments.
-    writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
     n_covered = 0
+    with _write_errors(folder):
+        index = tantivy.Index(schema, path=str(folder))
+        # One thread, so that the same documents always make the same segments.
+        writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
     for row, document in enumerate(documents):
         found = [*stems(document.title), *stems(document.text)]
         n_covered += bool(found)
         every = [*words(document.title), _BOUNDARY, *words(document.text)]
         entry = {"row": row, "stems": " ".join(found), "words": " ".join(every)}
-        writer.add_document(tantivy.Document.from_dict(entry, schema))
-    writer.commit()
-    writer.wait_merging_threads()
+        with _write_errors(folder):
+            writer.add_document(tantivy.Document.from_dict(entry, schema))
+    with _write_errors(folder):
+        writer.commit()
+        writer.wait_merging_threads()
     return n_covered
+
+
+@contextmanager
+def _write_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise IndexFolderError(f"writing {folder} failed: {reason}") from error
+
+
+@contextmanager
+def _read_errors(folder: Path) -> Iterator[None]:
+    """Turn what tantivy makes of damaged bytes, a panic of its own included, into one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise _unreadable(folder, error) from error
+    except BaseException as error:
+        # Rust's panics reach Python as a class that cannot be imported, below BaseException.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: BaseException) -> IndexCorruptError:
+    reason = " ".join(str(error).split())
+    return IndexCorruptError(f"{folder} cannot be read as a keyword index: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +130,12 @@ class KeywordIndex:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
+        self._folder = folder
+        with _read_errors(folder):
             index = tantivy.Index.open(str(folder))
             self._searcher = index.searcher()
-        except ValueError as error:
-            raise IndexCorruptError(f"{folder} cannot be read as a keyword index") from error
-        self._schema = index.schema
-        self.n_documents: int = self._searcher.num_docs
+            self._schema = index.schema
+            self.n_documents: int = self._searcher.num_docs
 
     def search(
         self, query: KeywordQuery, depth: int
@@ -113,10 +149,11 @@ class KeywordIndex:
         """
         if not query.weights or not self.n_documents:
             return np.zeros(0, np.int64), np.zeros(0), 0
-        found = self._searcher.search(
-            self._matching(query, self._scored(query)), max(1, min(depth, self.n_documents))
-        )
-        rows, scores = self._read(found.hits)
+        with _read_errors(self._folder):
+            found = self._searcher.search(
+                self._matching(query, self._scored(query)), max(1, min(depth, self.n_documents))
+            )
+            rows, scores = self._read(found.hits)
         return rows, scores, int(found.count)
 
     def scores(self, query: KeywordQuery, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -128,31 +165,35 @@ class KeywordIndex:
         combined = tantivy.Query.boolean_query(
             [(tantivy.Occur.Must, must), (tantivy.Occur.Must, self._scored(query))]
         )
-        found = self._searcher.search(combined, len(rows), count=False)
-        matched, scores = self._read(found.hits)
+        with _read_errors(self._folder):
+            found = self._searcher.search(combined, len(rows), count=False)
+            matched, scores = self._read(found.hits)
         order = np.argsort(rows, kind="stable")
         result[order[np.searchsorted(rows, matched, sorter=order)]] = scores
         return result
 
     def rows_allowed(self, query: KeywordQuery) -> NDArray[np.bool_]:
         """Documents that satisfy what is required and excluded, bool, shape (n_documents,)."""
-        found = self._searcher.search(
-            self._matching(query, tantivy.Query.all_query()), max(1, self.n_documents)
-        )
         allowed = np.zeros(self.n_documents, np.bool_)
-        allowed[self._read(found.hits)[0]] = True
+        with _read_errors(self._folder):
+            found = self._searcher.search(
+                self._matching(query, tantivy.Query.all_query()), max(1, self.n_documents)
+            )
+            allowed[self._read(found.hits)[0]] = True
         return allowed
 
     def rows_with_phrase(self, phrase: Sequence[str]) -> NDArray[np.int64]:
         """Rows in which the given words stand side by side, ascending."""
         if not phrase or not self.n_documents:
             return np.zeros(0, np.int64)
-        found = self._searcher.search(self._phrase(phrase), self.n_documents)
-        return np.sort(self._read(found.hits)[0])
+        with _read_errors(self._folder):
+            found = self._searcher.search(self._phrase(phrase), self.n_documents)
+            return np.sort(self._read(found.hits)[0])
 
     def document_frequency(self, stem: str) -> int:
         """How many documents contain a stem."""
-        return int(self._searcher.doc_freq("stems", stem))
+        with _read_errors(self._folder):
+            return int(self._searcher.doc_freq("stems", stem))
 
     def _read(self, hits: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         rows = np.array(

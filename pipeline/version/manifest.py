@@ -116,7 +116,8 @@ def hash_files(folder: Path) -> tuple[dict[str, str], int]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest into its version's folder."""
-    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True)
+    # ASCII, so that a source whose name is not UTF-8 comes back as it was.
+    text = json.dumps(asdict(manifest), indent=1, sort_keys=True)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
@@ -138,7 +139,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} is missing: this version is incomplete; "
             "activate another (trine versions list) or rebuild (trine reindex --full)"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise IndexCorruptError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise IndexCorruptError(f"{path} does not hold a JSON object")
@@ -160,6 +161,7 @@ def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
             raise TypeError("signals is not an object")
         values["signals"] = {name: SignalRecord(**record) for name, record in records.items()}
         manifest = Manifest(**values)  # type: ignore[arg-type]
+        _check_kinds(manifest)
     except (KeyError, TypeError) as error:
         raise IndexCorruptError(f"{path} is not a manifest: {error}") from error
     for name in manifest.files:
@@ -167,6 +169,31 @@ def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
         if parts.is_absolute() or ".." in parts.parts or "\\" in name:
             raise IndexCorruptError(f"{path} names a file outside its folder: {name!r}")
     return manifest
+
+
+def _check_kinds(manifest: Manifest) -> None:
+    """Raise TypeError where a field that others rely on is of another kind."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "version": str,
+        "collection": str,
+        "created": str,
+        "sources": list,
+        "settings": dict,
+        "corpus_hash": str,
+        "n_documents": int,
+        "n_passages": int,
+        "files": dict,
+        "total_bytes": int,
+        "parent": (str, type(None)),
+    }
+    for name, kind in kinds.items():
+        if not isinstance(getattr(manifest, name), kind):
+            raise TypeError(f"{name} is {getattr(manifest, name)!r:.40}")
+    for record in manifest.signals.values():
+        if record.rows not in {"documents", "passages"}:
+            raise TypeError(f"rows is {record.rows!r:.40}")
+        if not all(isinstance(count, int) for count in (record.n_rows, record.n_covered)):
+            raise TypeError("the rows of a signal are no numbers")
 
 
 def verify_files(folder: Path, manifest: Manifest, *, content: bool = True) -> list[str]:

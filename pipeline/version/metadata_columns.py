@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ingest.documents import MetadataValue
 from ingest.errors import IndexCorruptError, QueryError
+from pipeline.version.arrays import load_array
 
 __all__ = ["Column", "FieldKind", "MetadataColumns", "parse_number", "write_metadata_columns"]
 
@@ -261,13 +262,17 @@ class MetadataColumns:
                     name=entry["name"],
                     kind=entry["kind"],
                     values=entry["values"],
-                    codes=np.load(folder / f"{entry['file']}.codes.npy", mmap_mode="r"),
-                    offsets=np.load(folder / f"{entry['file']}.offsets.npy", mmap_mode="r"),
+                    codes=load_array(folder / f"{entry['file']}.codes.npy"),
+                    offsets=load_array(folder / f"{entry['file']}.offsets.npy"),
                 )
                 for entry in described
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise IndexCorruptError(f"{folder} cannot be read: {error}") from error
+        for column in self._columns.values():
+            ends = column.offsets[[0, -1]].tolist() if column.offsets.size else []
+            if ends != [0, len(column.codes)]:
+                raise IndexCorruptError(f"{folder} cannot be read: {column.name!r} is damaged")
 
     @property
     def fields(self) -> list[str]:

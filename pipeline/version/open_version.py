@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from encoders.protocol import Encoder
 from encoders.registry import load_encoder
 from ingest.documents import Passage
-from ingest.errors import IndexCorruptError
+from ingest.errors import IndexCorruptError, TrineError
+from pipeline.version.arrays import load_array
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.keyword_index import KeywordIndex
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
@@ -77,12 +78,11 @@ def write_passage_table(folder: Path, table: PassageTable) -> None:
 
 
 def _read_passage_table(folder: Path) -> PassageTable:
-    try:
-        return PassageTable(
-            *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in PASSAGE_ARRAYS)
-        )
-    except (OSError, ValueError) as error:
-        raise IndexCorruptError(f"{folder} cannot be read: {error}") from error
+    table = PassageTable(*(load_array(folder / f"{name}.npy") for name in PASSAGE_ARRAYS))
+    ends = table.offsets[[0, -1]].tolist() if table.offsets.size else []
+    if ends != [0, len(table.spans)] or len(table.pages) != len(table.spans):
+        raise IndexCorruptError(f"{folder} cannot be read: its arrays do not fit together")
+    return table
 
 
 @dataclass(frozen=True)
@@ -138,5 +138,15 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
             for name, record in manifest.signals.items()
             if name in embedded
         },
-        encoders={name: load_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
+        encoders={name: _read_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
     )
+
+
+def _read_encoder(name: str, folder: Path) -> Encoder:
+    try:
+        return load_encoder(name, folder)
+    except TrineError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise IndexCorruptError(f"{folder} cannot be read as an encoder: {reason}") from error

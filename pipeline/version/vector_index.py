@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.protocol import Embeddings
-from ingest.errors import DimensionMismatchError, IndexCorruptError
+from ingest.errors import DimensionMismatchError, IndexCorruptError, IndexFolderError
 
 __all__ = ["FILE_NAME", "VectorIndex", "write_vector_index"]
 
@@ -33,7 +33,10 @@ def write_vector_index(folder: Path, batches: Iterable[Embeddings], dimension: i
     ------
     DimensionMismatchError
         If a batch has another width than ``dimension``.
+    IndexFolderError
+        If the file cannot be written.
     """
+    path = folder / FILE_NAME
     index = faiss.IndexFlatIP(dimension)
     n_covered = 0
     for batch in batches:
@@ -43,7 +46,12 @@ def write_vector_index(folder: Path, batches: Iterable[Embeddings], dimension: i
             )
         index.add(np.ascontiguousarray(batch, dtype=np.float32))
         n_covered += int(np.count_nonzero(batch.any(axis=1)))
-    faiss.write_index(index, str(folder / FILE_NAME))
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        # FAISS tells where in its source it failed, over several lines; the last says why.
+        reason = str(error).strip().splitlines()[-1]
+        raise IndexFolderError(f"writing {path} failed: {reason}") from error
     return n_covered
 
 
