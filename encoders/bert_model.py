@@ -44,7 +44,9 @@ class BertModel:
     precision
         ``"float32"`` or ``"bfloat16"``.
     threads
-        Threads of torch; ``None`` leaves torch's own choice.
+        Threads of torch for encoding documents; ``None`` leaves torch's own choice. Queries
+        always take one: a query is too short to share out, and threads that wait for each
+        other make it ten times as slow on a machine with anything else to do.
 
     References
     ----------
@@ -56,8 +58,7 @@ class BertModel:
         from tokenizers import Tokenizer
 
         self._torch = torch
-        if threads is not None:
-            torch.set_num_threads(threads)
+        self._threads = threads or torch.get_num_threads()
         self._network = _load_network(folder)
         _lay_out_weights(self._network, precision)
         tokenizer = self._network.tokenizer
@@ -124,6 +125,7 @@ class BertModel:
         if self.prompts[role]:
             # For models whose pooling leaves the prompt out.
             features["prompt_length"] = self._pooled_prompt_lengths[role]
+        torch.set_num_threads(1 if role == "query" else self._threads)
         with torch.inference_mode():
             embeddings = self._network(features)["sentence_embedding"]
         result: NDArray[np.float32] = embeddings.float().numpy()

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-
 import click
 from rich.table import Table
 
 from ingest.errors import IndexFolderError, IndexNotFoundError, TrineError
-from pipeline.command_line.options import Place, common_options, output_console, print_json
+from pipeline.command_line.options import (
+    Place,
+    common_options,
+    group_with_default,
+    output_console,
+    print_json,
+)
 from pipeline.version.collection import CollectionFolder, list_collections
 
 __all__ = ["collections"]
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def collections(context: click.Context) -> None:
-    """List, rename and delete collections."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_all)
-
-
-@collections.command("list")
+@click.command("list")
 @common_options
 def list_all(*, place: Place) -> None:
     """List all collections of the data folder."""
@@ -51,7 +47,13 @@ def list_all(*, place: Place) -> None:
             f"{entry.get('documents', '')}",
             str(entry.get("version", entry.get("error"))),
         )
-    output_console().print(table if described else f"no collections in {place.data_dir}")
+    empty = f"no collections in {place.data_dir}"
+    output_console().print(table if described else empty, soft_wrap=not described)
+
+
+@group_with_default(list_all)
+def collections() -> None:
+    """List, rename and delete collections."""
 
 
 @collections.command()
@@ -62,10 +64,11 @@ def rename(*, name: str, new_name: str, place: Place) -> None:
     """Give collection NAME the name NEW_NAME."""
     old, new = (CollectionFolder(place.data_dir, chosen) for chosen in (name, new_name))
     _check_exists(old)
-    if new.path.exists():
-        raise IndexFolderError(f"there is a collection {new_name!r} already")
     with old.writing():
+        if new.path.exists():
+            raise IndexFolderError(f"there is a collection {new_name!r} already")
         old.path.rename(new.path)
+    new.forget_writer()
     _tell(place, {"collection": new_name, "previous": name}, f"{name} is now {new_name}")
 
 
@@ -77,24 +80,27 @@ def delete(*, name: str, yes: bool, place: Place) -> None:
     """Delete collection NAME with all its versions."""
     folder = CollectionFolder(place.data_dir, name)
     _check_exists(folder)
-    if not yes:
-        click.confirm(f"Delete collection {name} with all its versions?", abort=True, err=True)
-    with folder.writing():
-        # Unpublish first: a half-deleted collection must not look whole.
-        (folder.path / "CURRENT").unlink(missing_ok=True)
-        shutil.rmtree(folder.versions_path, ignore_errors=True)
-        shutil.rmtree(folder.cache_path, ignore_errors=True)
-    shutil.rmtree(folder.path, ignore_errors=True)
+    if not yes and not _confirmed(name):
+        raise IndexFolderError(f"collection {name!r} was not deleted (--yes deletes unasked)")
+    folder.remove()
     _tell(place, {"deleted": name}, f"deleted {name}")
 
 
 def _check_exists(folder: CollectionFolder) -> None:
-    if not folder.path.is_dir():
+    if not folder.exists():
         raise IndexNotFoundError(f"no collection {folder.name!r} in {folder.data_dir}")
+
+
+def _confirmed(name: str) -> bool:
+    try:
+        return click.confirm(f"Delete collection {name} with all its versions?", err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
 
 def _tell(place: Place, value: object, line: str) -> None:
     if place.as_json:
         print_json(value)
     else:
-        output_console().print(line)
+        output_console().print(line, soft_wrap=True)

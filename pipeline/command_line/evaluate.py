@@ -43,8 +43,16 @@ def evaluation_collection(folder: Path) -> str:
 @click.argument(
     "beir_dir", metavar="BEIR_DIR", type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
-@click.option("--queries", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--qrels", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--queries",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Queries.  [default: queries.jsonl in BEIR_DIR]",
+)
+@click.option(
+    "--qrels",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Judgments.  [default: qrels/test.tsv in BEIR_DIR]",
+)
 @common_options
 def evaluate(*, beir_dir: Path, queries: Path | None, qrels: Path | None, place: Place) -> None:
     """Measure each signal and the hybrid on the judged queries of BEIR_DIR.

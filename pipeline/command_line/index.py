@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.text import Text
 
 from ingest.errors import TrineError
 from ingest.sources import IngestReport, SourceOptions, read_documents
@@ -112,7 +114,9 @@ def index(
     if signals is not None:
         settings = settings.with_signals(signals.split(","))
     if model is not None:
-        settings = settings.with_encoder("bert", model=model)
+        # A folder's full path: the next run may start somewhere else.
+        found = str(Path(model).absolute()) if model and Path(model).is_dir() else model
+        settings = settings.with_encoder("bert", model=found)
     if word_vectors is not None:
         settings = settings.with_encoder("word2vec", vectors_path=str(word_vectors.absolute()))
     given = {
@@ -130,20 +134,28 @@ def index(
 
 
 def _source_options(settings: IndexSettings) -> SourceOptions:
-    known: dict[str, Any] = dict(settings.source_options)
+    allowed = {entry.name for entry in fields(SourceOptions)}
+    known: dict[str, Any] = {
+        name: value for name, value in settings.source_options.items() if name in allowed
+    }
     return SourceOptions(**{**known, "excludes": tuple(known.get("excludes", ()))})
 
 
 def _absolute(source: str) -> str:
     """Make a path independent of the folder the command ran in; ``pydoc:`` names stay."""
-    return source if source.startswith("pydoc:") else str(Path(source).expanduser().absolute())
+    if not source or source.startswith("pydoc:"):
+        return source
+    with contextlib.suppress(RuntimeError):
+        # Raised for the home of a user nobody knows; then ~ is part of a name.
+        return str(Path(source).expanduser().absolute())
+    return str(Path(source).absolute())
 
 
 def show_summary(summary: BuildSummary) -> None:
     """Tell a person what a build did."""
     errors = error_console()
     for warning in summary.warnings:
-        errors.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
+        errors.print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
     out = output_console()
     if not summary.published:
         out.print(

@@ -54,33 +54,53 @@ def main(arguments: list[str] | None = None) -> None:
     """Run ``trine``: exit status 0 success, 1 a one-line error, 2 wrong usage."""
     try:
         status: Any = cli.main(arguments, standalone_mode=False)
-    except TrineError as error:
-        _fail(str(error), arguments)
-    except click.exceptions.Abort:
+    except click.exceptions.Exit as error:
+        status = error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("trine: stopped", err=True)
         sys.exit(130)
     except click.ClickException as error:
+        if _wants_json(arguments):
+            print_json({"error": error.format_message()})
         error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader (head, less) has what it wanted; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        click.echo("trine: stopped", err=True)
-        sys.exit(130)
-    except MemoryError:
-        _fail("out of memory: index fewer documents, or fewer signals", arguments)
+    except Exception as error:
+        if os.environ.get("TRINE_TRACEBACK"):
+            raise
+        _fail(_told(error), arguments)
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _told(error: Exception) -> str:
+    if isinstance(error, TrineError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory: index fewer documents, or fewer signals"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    # A mistake of ours, or bytes altered since they were verified.
+    return (
+        f"unexpected {type(error).__name__}: {error} (trine versions verify checks the files; "
+        "TRINE_TRACEBACK=1 shows where it happened)"
+    )
+
+
 def _fail(message: str, arguments: list[str] | None) -> None:
-    given = sys.argv[1:] if arguments is None else arguments
     line = " ".join(message.split())
-    if "--json" in given:
+    if _wants_json(arguments):
         print_json({"error": line})
     click.echo(f"trine: {line}", err=True)
     sys.exit(1)
+
+
+def _wants_json(arguments: list[str] | None) -> bool:
+    given = sys.argv[1:] if arguments is None else arguments
+    options = given[: given.index("--")] if "--" in given else given
+    return "--json" in options
 
 
 if __name__ == "__main__":

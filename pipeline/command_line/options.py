@@ -17,7 +17,14 @@ from pipeline.version.collection import (
     default_data_dir,
 )
 
-__all__ = ["Place", "common_options", "error_console", "output_console", "print_json"]
+__all__ = [
+    "Place",
+    "common_options",
+    "error_console",
+    "group_with_default",
+    "output_console",
+    "print_json",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,18 +50,23 @@ class Place:
 
 
 def output_console() -> Console:
-    """Console for results."""
-    return Console(highlight=False)
+    """Console for results; square brackets and :names: in them are text, not markup."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def error_console() -> Console:
     """Console for progress, warnings and errors."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print one JSON value on standard output, in UTF-8 whatever the locale."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=2).encode()
+    except UnicodeEncodeError:
+        # A lone surrogate, from an argument that is not UTF-8, can only be escaped.
+        text = json.dumps(value, indent=2).encode()
+    click.echo(text)
 
 
 def common_options(command: Command) -> Command:
@@ -83,3 +95,34 @@ def common_options(command: Command) -> Command:
         wrapped = decorate(wrapped)
     result: Command = wrapped
     return result
+
+
+def group_with_default(command: click.Command) -> Callable[[Callable[..., None]], click.Group]:
+    """Make a group that runs ``command``, one of its own, when no other is named.
+
+    The common options may stand before the name of a sub-command as well as after it.
+    """
+
+    def decorate(described: Callable[..., None]) -> click.Group:
+        @click.pass_context
+        def run(context: click.Context, *, place: Place) -> None:
+            if context.invoked_subcommand is None:
+                context.invoke(command, **_given(context))
+                return
+            context.default_map = {context.invoked_subcommand: _given(context)}
+
+        run.__name__, run.__doc__ = described.__name__, described.__doc__
+        group = click.group(invoke_without_command=True)(common_options(run))
+        group.add_command(command)
+        return group
+
+    return decorate
+
+
+def _given(context: click.Context) -> dict[str, Any]:
+    default = click.core.ParameterSource.DEFAULT
+    return {
+        name: value
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is not default
+    }

@@ -66,7 +66,7 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 @click.command()
 @click.argument("query", nargs=-1, required=True, metavar="QUERY...")
 @click.option("-k", default=10, show_default=True, type=int, help="Hits on a page.")
-@click.option("--page", default=1, show_default=True, type=int)
+@click.option("--page", default=1, show_default=True, type=int, help="Page, from 1.")
 @click.option(
     "--filter", "filter_text", help="Condition on metadata: kind:function AND year:[2020 TO *]."
 )
@@ -74,7 +74,13 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 @click.option("--sort", help="field, field:asc or field:desc instead of relevance.")
 @click.option("--signals", help="Signals to rank by, comma-separated.")
 @click.option("--weights", help="Weights, as in bm25:0.3,bert:0.7.")
-@click.option("--fusion", default=MIN_MAX, show_default=True, type=click.Choice(FUSIONS))
+@click.option(
+    "--fusion",
+    default=MIN_MAX,
+    show_default=True,
+    type=click.Choice(FUSIONS),
+    help="How scores become one.",
+)
 @click.option("--min-probability", type=float, help="Leave out hits less likely relevant.")
 @click.option("--explain", is_flag=True, help="Show what each signal contributed.")
 @click.option("--version", "version_id", help="Version to ask.  [default: the current one]")

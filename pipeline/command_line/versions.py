@@ -2,53 +2,58 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from ingest.errors import IndexCorruptError, TrineError
-from pipeline.command_line.options import Place, common_options, output_console, print_json
+from pipeline.command_line.options import (
+    Place,
+    common_options,
+    group_with_default,
+    output_console,
+    print_json,
+)
 from pipeline.encoding.verification import verify_version
 from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
 from pipeline.version.document_store import DocumentStore
-from pipeline.version.manifest import verify_files
+from pipeline.version.manifest import read_manifest, verify_files
 from pipeline.version.open_version import open_version
 
 __all__ = ["versions"]
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def versions(context: click.Context) -> None:
-    """List, activate, verify, compare and prune a collection's versions."""
-    if context.invoked_subcommand is None:
-        context.invoke(_list_default)
-
-
-@versions.command("list")
+@click.command("list")
 @common_options
 def list_versions(*, place: Place) -> None:
     """List all versions, oldest first."""
     folder = place.folder
-    current = folder.current()
+    # With CURRENT missing or astray, this list is where to find what to activate.
+    current = folder.current_or_none() if folder.versions() else folder.current()
     described = [_describe(folder, version, current) for version in folder.versions()]
     if place.as_json:
         print_json(described)
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "version", "created", "documents", "passages", "signals", "MB", "parent"):
+    table.add_column("")
+    table.add_column("version", no_wrap=True)
+    for heading in ("created", "documents", "passages", "signals", "MB"):
         table.add_column(heading, overflow="fold")
     for entry in described:
         table.add_row(*_cells(entry))
     output_console().print(table)
 
 
-_list_default = list_versions
+@group_with_default(list_versions)
+def versions() -> None:
+    """List, activate, verify, compare and prune a collection's versions."""
 
 
-def _describe(folder: CollectionFolder, version: str, current: str) -> dict[str, object]:
+def _describe(folder: CollectionFolder, version: str, current: str | None) -> dict[str, object]:
     try:
         manifest = folder.manifest(version)
     except TrineError as error:
@@ -68,20 +73,19 @@ def _describe(folder: CollectionFolder, version: str, current: str) -> dict[str,
     }
 
 
-def _cells(entry: dict[str, object]) -> list[str]:
+def _cells(entry: dict[str, object]) -> list[str | Text]:
     mark = "*" if entry["current"] else ""
     if "error" in entry:
-        return [mark, str(entry["version"]), f"[red]{entry['error']}[/red]", *[""] * 5]
+        return [mark, str(entry["version"]), Text(str(entry["error"]), style="red"), *[""] * 4]
     signals, size = entry["signals"], entry["bytes"]
     return [
         mark,
         str(entry["version"]),
-        str(entry["created"])[:19],
+        str(entry["created"])[:16].replace("T", " "),
         f"{entry['documents']:,}",
         f"{entry['passages']:,}",
         " ".join(signals) if isinstance(signals, dict) else "",
         f"{size / 1e6:.1f}" if isinstance(size, int) else "",
-        str(entry["parent"] or "-"),
     ]
 
 
@@ -99,7 +103,7 @@ def activate(*, version: str, place: Place) -> None:
     if place.as_json:
         print_json({"collection": place.collection, "version": version, "previous": previous})
     else:
-        output_console().print(f"{place.collection}: version {version} is current")
+        output_console().print(f"{place.collection}: version {version} is current", soft_wrap=True)
 
 
 @versions.command()
@@ -108,9 +112,10 @@ def activate(*, version: str, place: Place) -> None:
 def verify(*, version: str | None, place: Place) -> None:
     """Hold every byte of version ID, or of every version, against its manifest."""
     folder = place.folder
-    if version is None:
-        folder.current()
     chosen = [version] if version else folder.versions()
+    if not chosen:
+        # Says that there is no collection.
+        folder.current()
     found = {name: _problems(folder.version_path(name)) for name in chosen}
     if place.as_json:
         print_json([{"version": name, "problems": problems} for name, problems in found.items()])
@@ -118,16 +123,20 @@ def verify(*, version: str | None, place: Place) -> None:
         for name, problems in found.items():
             output_console().print(f"{name}: {'; '.join(problems) or 'whole'}", soft_wrap=True)
     damaged = [name for name, problems in found.items() if problems]
-    if damaged:
-        raise IndexCorruptError(
-            f"{len(damaged)} of {len(chosen)} versions damaged: {', '.join(damaged)}"
-        )
+    if not damaged:
+        return
+    error = f"{len(damaged)} of {len(chosen)} versions damaged: {', '.join(damaged)}"
+    if not place.as_json:
+        raise IndexCorruptError(error)
+    # The one JSON value has been printed.
+    click.echo(f"trine: {error}", err=True)
+    raise click.exceptions.Exit(1)
 
 
 def _problems(path: Path) -> list[str]:
     try:
-        version = open_version(path)
-        return verify_files(path, version.manifest) or verify_version(version)
+        # The bytes first: what is altered may not even open.
+        return verify_files(path, read_manifest(path)) or verify_version(open_version(path))
     except TrineError as error:
         return [str(error)]
 
@@ -140,7 +149,8 @@ def diff(*, first: str, second: str, place: Place) -> None:
     """Count what changed from version A to version B."""
     folder = place.folder
     old, new = (folder.version_path(version) for version in (first, second))
-    change = asdict(DocumentStore(new).change_from(DocumentStore(old)))
+    with closing(DocumentStore(old)) as first_store, closing(DocumentStore(new)) as second_store:
+        change = asdict(second_store.change_from(first_store))
     before, after = folder.manifest(first), folder.manifest(second)
     report = {
         **change,
@@ -163,7 +173,13 @@ def _fingerprint(record: object) -> object:
 
 
 @versions.command()
-@click.option("--keep", default=KEPT_VERSIONS, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--keep",
+    default=KEPT_VERSIONS,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many of the newest stay.",
+)
 @common_options
 def prune(*, keep: int, place: Place) -> None:
     """Remove all but the newest versions; never the current one."""

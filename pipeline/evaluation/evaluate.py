@@ -77,7 +77,11 @@ def evaluate_searcher(
     CorpusError
         If a judged query has no text, or none is judged.
     """
-    judged = {query_id: found for query_id, found in qrels.items() if any(found.values())}
+    judged = {
+        query_id: found
+        for query_id, found in qrels.items()
+        if any(relevance > 0 for relevance in found.values())
+    }
     if not judged:
         raise CorpusError("no query has a relevant document: nothing to evaluate")
     if missing := [query_id for query_id in judged if query_id not in queries]:

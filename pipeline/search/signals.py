@@ -85,8 +85,8 @@ class VectorScorer:
         """The ``depth`` nearest documents."""
         if self._abstains:
             return _NONE
-        rows, _ = self._index.nearest(self._query, depth, allowed)
-        return _ordered(rows, self.scores(rows))
+        rows, similarities = self._index.nearest(self._query, depth, allowed)
+        return Candidates(rows, similarities.astype(np.float64), len(rows))
 
     def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Cosine, in [-1, 1]."""
@@ -111,18 +111,19 @@ class PassageScorer:
             return _NONE
         offsets = self._passages.offsets
         allowed_passages = None if allowed is None else np.repeat(allowed, np.diff(offsets))
-        wanted = depth
+        # As many passages as that many documents have on average, to begin with.
+        wanted = -(-depth * self._passages.n_passages // (len(offsets) - 1))
         while True:
             # A document's later passages come after its best, so distinct documents, in order
             # of first appearance, are the nearest documents; ask for more until there are enough.
-            passages, _ = self._index.nearest(self._query, wanted, allowed_passages)
+            passages, similarities = self._index.nearest(self._query, wanted, allowed_passages)
             rows = np.searchsorted(offsets, passages, side="right") - 1
             _, first = np.unique(rows, return_index=True)
             if len(first) >= depth or len(passages) < wanted:
                 break
             wanted *= 2
-        nearest = rows[np.sort(first)[:depth]]
-        return _ordered(nearest, self.scores(nearest))
+        best = np.sort(first)[:depth]
+        return Candidates(rows[best], similarities[best].astype(np.float64), len(best))
 
     def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Cosine of each document's best passage."""
@@ -150,11 +151,6 @@ class PassageScorer:
 
 
 _NONE = Candidates(np.zeros(0, np.int64), np.zeros(0), 0)
-
-
-def _ordered(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> Candidates:
-    order = np.lexsort((rows, -scores))
-    return Candidates(rows[order], scores[order], len(rows))
 
 
 def scorers_for(

@@ -301,6 +301,10 @@ class CollectionFolder:
             for path in self.path.glob("CURRENT.*"):
                 path.unlink(missing_ok=True)
 
+    def forget_writer(self) -> None:
+        """Remove what a writer that moved the folder left to say who it was."""
+        (self.path / "state" / "writer.json").unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the collection's write lock: one writer at a time; readers never wait.

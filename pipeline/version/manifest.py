@@ -117,7 +117,7 @@ def hash_files(folder: Path) -> tuple[dict[str, str], int]:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest into its version's folder."""
     # ASCII, so that a source whose name is not UTF-8 comes back as it was.
-    text = json.dumps(asdict(manifest), indent=1, sort_keys=True)
+    text = json.dumps(asdict(manifest), indent=1)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
