@@ -40,9 +40,9 @@ def list_versions(*, place: Place) -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    table.add_column("version", no_wrap=True)
-    for heading in ("created", "documents", "passages", "signals", "MB"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("version", "created", "documents", "passages", "signals", "MB"):
+        # A version's id is there to be copied: the signals wrap first.
+        table.add_column(heading, no_wrap=heading != "signals", overflow="fold")
     for entry in described:
         table.add_row(*_cells(entry))
     output_console().print(table)

@@ -7,7 +7,7 @@ import numpy as np
 from encoders.bert import BertEncoder
 from encoders.words import stems
 from pipeline.encoding.passages import encoder_text, fitting_title
-from pipeline.version.keyword_index import KeywordQuery
+from pipeline.version.keyword_index import KeywordQuery, indexable
 from pipeline.version.open_version import OpenVersion
 
 __all__ = ["verify_version"]
@@ -64,7 +64,7 @@ def _probe(version: OpenVersion, row: int) -> list[str]:
     text = encoder_text(document.title, document.text)
     problems = []
     if version.keywords is not None:
-        probe = KeywordQuery(tuple(stems(text)[:_PROBE_STEMS]))
+        probe = KeywordQuery(tuple(indexable(stems(text))[:_PROBE_STEMS]))
         if probe.weights and version.keywords.scores(probe, np.array([row]))[0] <= 0:
             problems.append(f"bm25 does not find {document.doc_id!r} by its own words")
     for name, index in version.vectors.items():

@@ -21,13 +21,31 @@ from encoders.words import stems, words
 from ingest.documents import Document
 from ingest.errors import IndexCorruptError, IndexFolderError
 
-__all__ = ["KeywordIndex", "KeywordQuery", "write_keyword_index"]
+__all__ = ["KeywordIndex", "KeywordQuery", "indexable", "write_keyword_index"]
 
 # Between title and text, so that no phrase matches across the two.
 _BOUNDARY = "\x1e"
+# tantivy leaves out longer ones without a word.
+_MAX_WORD_BYTES = 65_530
 _WRITER_BYTES = 128_000_000
 # tantivy walks a boolean query recursively for each clause; a pasted page has no more meaning.
 MAX_QUERY_STEMS = 512
+
+
+def indexable(found: Iterable[str]) -> list[str]:
+    """Leave out what is too long for a word: encoded data, say, pasted into a text.
+
+    Examples
+    --------
+    >>> indexable(["word", "x" * 100_000])
+    ['word']
+    """
+    # A character is at most four bytes; only a very long word needs counting.
+    return [
+        word
+        for word in found
+        if len(word) <= _MAX_WORD_BYTES // 4 or len(word.encode()) <= _MAX_WORD_BYTES
+    ]
 
 
 def _schema() -> tantivy.Schema:
@@ -58,9 +76,9 @@ def write_keyword_index(folder: Path, documents: Iterable[Document]) -> int:
         # One thread, so that the same documents always make the same segments.
         writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
     for row, document in enumerate(documents):
-        found = [*stems(document.title), *stems(document.text)]
+        found = indexable([*stems(document.title), *stems(document.text)])
         n_covered += bool(found)
-        every = [*words(document.title), _BOUNDARY, *words(document.text)]
+        every = indexable([*words(document.title), _BOUNDARY, *words(document.text)])
         entry = {"row": row, "stems": " ".join(found), "words": " ".join(every)}
         with _write_errors(folder):
             writer.add_document(tantivy.Document.from_dict(entry, schema))
