@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -287,13 +287,13 @@ def test_a_failure_in_the_middle_leaves_the_old_version(
 class _FullDatabase(sqlite3.Connection):
     """A connection to a database on a full disk."""
 
-    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> sqlite3.Cursor:  # type: ignore[override]
         if sql.startswith("INSERT"):
             raise sqlite3.OperationalError("database or disk is full")
-        return super().execute(sql, *arguments)
+        return super().execute(sql, parameters)
 
-    def executemany(self, sql: str, *arguments: Any) -> sqlite3.Cursor:  # type: ignore[override]
-        return self.execute(sql, *arguments)
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:  # type: ignore[override]
+        return self.execute(sql)
 
 
 @pytest.mark.parametrize("database", ["documents.sqlite", "embeddings.sqlite"])
@@ -305,10 +305,10 @@ def test_a_database_on_a_full_disk_is_one_clear_line(
 ) -> None:
     connect = sqlite3.connect
 
-    def connect_full(path: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
+    def connect_full(path: Path | str, **options: Any) -> sqlite3.Connection:  # noqa: ANN401
         if str(path).endswith(database):
             options["factory"] = _FullDatabase
-        return connect(path, *arguments, **options)
+        return connect(path, **options)
 
     monkeypatch.setattr(sqlite3, "connect", connect_full)
     with pytest.raises(IndexFolderError, match=f"{database}.*disk is full"):

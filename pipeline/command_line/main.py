@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import entry_points, version
+from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -41,7 +41,7 @@ class _Trine(click.Group):
 
 
 @click.group(cls=_Trine, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("trine"), message="trine %(version)s")
+@click.version_option(package_name="trine", message="trine %(version)s")
 def cli() -> None:
     """Semantic search over your own documents, on your own machine."""
 
