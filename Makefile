@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format unit collections soak evaluate screenshots clean
+.PHONY: help setup demo test lint types unit format collections soak evaluate screenshots clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +47,10 @@ soak: setup ## Long fault, fuzz and load runs
 	$(BIN)/pytest -m soak -s
 
 evaluate: setup ## Relevance and latency on the judged demo queries
-	$(BIN)/trine evaluate corpora/python_stdlib --collection python-stdlib
+	$(BIN)/trine evaluate corpora/python_stdlib
+
+screenshots: setup ## Take the README's screenshots (needs Chromium and make demo's index)
+	$(BIN)/python web/screenshots/take.py
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

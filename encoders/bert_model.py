@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,9 +45,7 @@ class BertModel:
     precision
         ``"float32"`` or ``"bfloat16"``.
     threads
-        Threads of torch for encoding documents; ``None`` leaves torch's own choice. Queries
-        always take one: a query is too short to share out, and threads that wait for each
-        other make it ten times as slow on a machine with anything else to do.
+        Threads of torch; ``None`` leaves torch's own choice.
 
     References
     ----------
@@ -54,11 +53,15 @@ class BertModel:
     """
 
     def __init__(self, folder: Path, precision: str, threads: int | None) -> None:
+        # Read when torch is first imported. Threads that spin while they wait for each other make
+        # a query ten times as slow on a machine that has anything else to do.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
         from tokenizers import Tokenizer
 
         self._torch = torch
-        self._threads = threads or torch.get_num_threads()
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._network = _load_network(folder)
         _lay_out_weights(self._network, precision)
         tokenizer = self._network.tokenizer
@@ -125,7 +128,6 @@ class BertModel:
         if self.prompts[role]:
             # For models whose pooling leaves the prompt out.
             features["prompt_length"] = self._pooled_prompt_lengths[role]
-        torch.set_num_threads(1 if role == "query" else self._threads)
         with torch.inference_mode():
             embeddings = self._network(features)["sentence_embedding"]
         result: NDArray[np.float32] = embeddings.float().numpy()

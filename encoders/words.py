@@ -98,9 +98,13 @@ def word_spans(text: str) -> list[tuple[int, int, str]]:
     >>> word_spans("ThreadPool")
     [(0, 10, 'threadpool'), (0, 10, 'thread'), (0, 10, 'pool')]
     """
-    if text.isascii() and not _CAMEL.search(text):
-        return list(_plain_tokens(text.lower()))
-    found = _script_tokens(text) if _NEEDS_SCRIPTS.search(text) else _plain_tokens(text)
+    needs_scripts = _NEEDS_SCRIPTS.search(text)
+    if not needs_scripts and not _CAMEL.search(text):
+        return [
+            (*match.span(1), token.lower() if (token := match[1]).isascii() else _fold(token))
+            for match in _PLAIN_WORD.finditer(text)
+        ]
+    found = _script_tokens(text) if needs_scripts else _plain_tokens(text)
     return [(start, end, word) for start, end, token in found for word in _folded_words(token)]
 
 

@@ -1,0 +1,126 @@
+"""Relevance over public collections (``make collections``): floors no change may break.
+
+The collections lie in ``$TRINE_COLLECTIONS``, in BEIR layout. Each is indexed with the defaults of
+``trine index`` and asked through the public Searcher, as ``trine evaluate`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from encoders.bert import BertEncoder
+from ingest.beir import BeirFolder
+from ingest.sources import read_documents
+from pipeline.evaluation.metrics import measure
+
+pytestmark = pytest.mark.collections
+
+REPOSITORY = Path(__file__).parent.parent
+# Lowest and highest nDCG@10 each row may have; a signal outside its range is a bug.
+RANGES = {
+    "scifact": {"bm25": (0.67, 0.69), "bert": (0.64, 0.68), "hybrid": (0.725, 1.0)},
+    "cranfield": {"bm25": (0.35, 1.0), "bert": (0.37, 0.41), "hybrid": (0.42, 1.0)},
+    "cisi": {"bm25": (0.38, 1.0), "bert": (0.41, 0.45), "hybrid": (0.445, 1.0)},
+}
+
+
+@pytest.fixture(scope="module")
+def collections() -> Path:
+    folder = os.environ.get("TRINE_COLLECTIONS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("TRINE_COLLECTIONS does not name a folder of public test collections")
+    return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("collections")
+
+
+def trine(*arguments: str, data_dir: Path) -> dict[str, object]:
+    """Run ``trine`` with all the cores there are and return the JSON it prints."""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.command_line.main", *arguments, "--json"],
+        env={**environment, "TRINE_DATA_DIR": str(data_dir)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    result: dict[str, object] = json.loads(done.stdout)
+    return result
+
+
+@cache
+def evaluated(folder: Path, data_dir: Path) -> dict[str, object]:
+    name = f"evaluate-{folder.parent.name}-{folder.name}"
+    built = trine("index", str(folder), "--collection", name, data_dir=data_dir)
+    figures = trine("evaluate", str(folder), "--collection", name, data_dir=data_dir)
+    print(f"\n{folder.name}: {json.dumps(built['seconds'])}, {built['tokens_per_second']} tokens/s")
+    print(json.dumps(figures, indent=1))
+    return figures
+
+
+def ndcg(figures: dict[str, object]) -> dict[str, float]:
+    signals = figures["signals"]
+    assert isinstance(signals, dict)
+    return {name: row["ndcg@10"] for name, row in signals.items()}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_every_signal_is_in_its_range(collections: Path, data_dir: Path, name: str) -> None:
+    found = ndcg(evaluated(collections / name, data_dir))
+    for signal, (low, high) in RANGES[name].items():
+        assert low <= found[signal] <= high, (signal, found)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_hybrid_is_at_least_as_good_as_any_signal(
+    collections: Path, data_dir: Path, name: str
+) -> None:
+    found = ndcg(evaluated(collections / name, data_dir))
+    assert found["hybrid"] >= max(found.values())
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_the_hybrid_is_at_least_as_good_on_the_demo_queries(data_dir: Path, split: str) -> None:
+    demo = REPOSITORY / "corpora" / "python_stdlib"
+    figures = trine(
+        "evaluate", str(demo), "--qrels", str(demo / "qrels" / f"{split}.tsv"), data_dir=data_dir
+    )
+    found = ndcg(figures)
+    print(f"\npython_stdlib {split}: {json.dumps(figures, indent=1)}")
+    assert found["hybrid"] >= max(found.values())
+
+
+def test_scifact_recall(collections: Path, data_dir: Path) -> None:
+    signals = evaluated(collections / "scifact", data_dir)["signals"]
+    assert isinstance(signals, dict)
+    assert signals["hybrid"]["recall@100"] >= 0.945
+
+
+def test_the_encoder_by_itself_reaches_its_published_figure(collections: Path) -> None:
+    """One truncated embedding a document: .645 is published for this model on scifact."""
+    beir = BeirFolder(collections / "scifact")
+    queries, qrels = beir.queries(), beir.qrels()
+    documents = list(read_documents([str(collections / "scifact")]))
+    encoder = BertEncoder()
+    embeddings = encoder.encode_documents([f"{d.title} {d.text}".strip() for d in documents])
+    asked = encoder.encode_queries([queries[query_id] for query_id in qrels])
+    best = np.argsort(-(asked @ embeddings.T), axis=1, kind="stable")[:, :100]
+    run = {
+        query_id: [documents[row].doc_id for row in rows]
+        for query_id, rows in zip(qrels, best, strict=True)
+    }
+    figure = measure(run, qrels)["ndcg@10"]
+    print(f"\nscifact, one truncated embedding a document: nDCG@10 {figure:.4f}")
+    assert 0.640 <= figure <= 0.650
