@@ -12,26 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.word2vec import Word2VecEncoder
-from encoders.words import words
 from ingest.documents import Document
 from ingest.errors import QueryError
-from pipeline.search.answer import (
-    Answer,
-    FacetValue,
-    Highlight,
-    Hit,
-    ShownPassage,
-    SignalExplanation,
-)
-from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25, probabilities
+from pipeline.search.answer import Answer, FacetValue
+from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
 from pipeline.search.exactness import exactness_bonuses
 from pipeline.search.filters import parse_filter
-from pipeline.search.highlighting import PassageMarker
-from pipeline.search.query import RESULT_WINDOW, Query
+from pipeline.search.paging import cut_page
+from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText, parse_query_text
-from pipeline.search.ranking import Ranking, Retrieval, retrieve
-from pipeline.search.signals import PassageScorer, scorers_for
+from pipeline.search.ranking import retrieve
+from pipeline.search.showing import show_hits
+from pipeline.search.signals import scorers_for
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -66,7 +58,7 @@ class Searcher:
         # The folder's name counts, not the manifest's: a collection can be renamed.
         self.collection = collection or version.manifest.collection
         # A method decorated with lru_cache would keep every searcher alive.
-        self._word_weight = lru_cache(maxsize=10_000)(self._compute_word_weight)
+        self._rarity = lru_cache(maxsize=10_000)(self._compute_rarity)
 
     @classmethod
     def open(
@@ -174,11 +166,12 @@ class Searcher:
                 n_stems=len(parsed.keywords.weights),
             )
         with clock.stage("rank"):
-            page = self._page(query, best_bm25, retrieval)
+            page = cut_page(query, retrieval, self._version.metadata, best_bm25)
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
-            hits = self._hits(query, parsed, retrieval, page)
+            bert = scorers.get("bert")
+            hits = show_hits(self._version, query, parsed, page, bert, self._rarity)
         return Answer(
             query=query.text,
             collection=self.collection,
@@ -237,59 +230,10 @@ class Searcher:
             masks.append(self._version.keywords.rows_allowed(parsed.keywords))
         return np.logical_and.reduce(masks) if masks else None
 
-    def _page(self, query: Query, best_bm25: float, retrieval: Retrieval) -> _Page:
-        begin, end = (query.page - 1) * query.k, query.page * query.k
-        needs_all = query.min_probability is not None
-        ranking = retrieval.rank(RESULT_WINDOW if needs_all else end)
-        probability = self._probabilities(best_bm25, ranking)
-        # Over the candidates, which do not depend on the page asked for.
-        best = float(self._probabilities(best_bm25, retrieval.head_ranking).max(initial=0.0))
-        total, matching = retrieval.total, None
-        if query.min_probability is not None:
-            kept = probability >= query.min_probability
-            ranking, probability = ranking.take(kept), probability[kept]
-            total, matching = len(ranking), ranking.rows
-        if query.facets or query.sort:
-            matching = retrieval.matching_rows() if matching is None else matching
-        if query.sort and matching is not None:
-            rows = self._sorted_rows(query.sort, matching)[begin:end]
-            ranking = retrieval.rank_rows(rows)
-            probability = self._probabilities(best_bm25, ranking)
-        else:
-            ranking, probability = (
-                ranking.take(_span(begin, end, len(ranking))),
-                probability[begin:end],
-            )
-        return _Page(ranking, probability, best, total, matching)
-
-    def _sorted_rows(self, sort: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        name, _, direction = sort.rpartition(":") if ":" in sort else (sort, "", "asc")
-        if direction not in {"asc", "desc"}:
-            raise QueryError(
-                f"sort is {sort!r}; write field, field:asc or field:desc", parameter="sort"
-            )
-        codes = self._version.metadata.column(name, parameter="sort").first_codes()[rows]
-        keys = codes if direction == "asc" else -codes
-        # Documents without the field come last either way.
-        return rows[np.lexsort((rows, keys, codes < 0))]
-
-    def _probabilities(self, best_bm25: float, ranking: Ranking) -> NDArray[np.float64]:
-        evidence = {name: ranking.raw_of(name) for name in ranking.signals}
-        if "bm25" in evidence:
-            evidence["bm25"] = (
-                evidence["bm25"] / best_bm25 if best_bm25 > 0 else 0 * evidence["bm25"]
-            )
-        return probabilities(evidence, ranking.exactness)
-
     def _best_possible_bm25(self, parsed: ParsedText) -> float:
-        keywords = self._version.keywords
-        if keywords is None:
+        if self._version.keywords is None:
             return 0.0
-        counts = parsed.keywords.weights.items()
-        return best_possible_bm25(
-            [(keywords.document_frequency(stem), count) for stem, count in counts],
-            self.n_documents,
-        )
+        return sum(self._rarity(stem) * count for stem, count in parsed.keywords.weights.items())
 
     def _facets(
         self, query: Query, matching: NDArray[np.int64] | None
@@ -301,82 +245,12 @@ class Searcher:
             facets[name] = [FacetValue(value, count) for value, count in counted[:_N_FACET_VALUES]]
         return facets
 
-    def _hits(
-        self, query: Query, parsed: ParsedText, retrieval: Retrieval, page: _Page
-    ) -> list[Hit]:
-        ranking = page.ranking
-        documents = self._version.documents.documents(ranking.rows.tolist())
-        bert = retrieval.scorers.get("bert")
-        if isinstance(bert, PassageScorer):
-            _, passage_rows = bert.best_passages(ranking.rows)
-        else:
-            passage_rows = np.asarray(self._version.passages.offsets[ranking.rows])
-        shown = [
-            self._shown(document, int(row))
-            for document, row in zip(documents, passage_rows, strict=True)
-        ]
-        marked = self._highlights(parsed, [passage.text for passage in shown], query.highlight)
-        return [
-            Hit(
-                rank=(query.page - 1) * query.k + position + 1,
-                doc_id=document.doc_id,
-                title=document.title,
-                url=document.url,
-                score=float(ranking.scores[position]),
-                probability=float(page.probability[position]),
-                passage=shown[position],
-                highlights=marked[position],
-                metadata=document.metadata,
-                names=list(document.names),
-                explanation=_explanation(ranking, position) if query.explain else {},
-                regularization=float(ranking.regularization[position]),
-                exactness=float(ranking.exactness[position]),
-            )
-            for position, document in enumerate(documents)
-        ]
-
-    def _shown(self, document: Document, passage_row: int) -> ShownPassage:
-        passage = self._version.passages.passage(passage_row)
-        text = document.text[passage.start : passage.end]
-        return ShownPassage(text, passage.start, passage.end, passage.page)
-
-    def _highlights(
-        self, parsed: ParsedText, texts: list[str], wanted: bool
-    ) -> list[list[Highlight]]:
-        if not wanted:
-            return [[] for _ in texts]
-        query_words = words(parsed.meaning)
-        # Stop words are marked only where the query quotes them, or holds nothing else.
-        marked = {word for phrase in parsed.phrases for word in phrase}
-        if not parsed.keywords.stems:
-            marked |= set(query_words)
-        word2vec = self._version.encoders.get("word2vec")
-        marker = PassageMarker(
-            query_words,
-            parsed.keywords.stems,
-            marked,
-            word2vec if isinstance(word2vec, Word2VecEncoder) else None,
-            self._word_weight,
-        )
-        return marker.mark(texts)
-
-    def _compute_word_weight(self, stem: str) -> float:
+    def _compute_rarity(self, stem: str) -> float:
         if self._version.keywords is None:
             return 1.0
         return best_possible_bm25(
             [(self._version.keywords.document_frequency(stem), 1)], self.n_documents
         )
-
-
-@dataclass(frozen=True)
-class _Page:
-    """The hits of one page, scored, and what is known of all that match."""
-
-    ranking: Ranking
-    probability: NDArray[np.float64]
-    best_probability: float
-    total: int
-    matching: NDArray[np.int64] | None
 
 
 @dataclass
@@ -395,22 +269,3 @@ class _Clock:
     @property
     def total_ms(self) -> float:
         return (time.perf_counter() - self.began) * 1000
-
-
-def _span(begin: int, end: int, length: int) -> NDArray[np.int64]:
-    return np.arange(min(begin, length), min(end, length))
-
-
-def _explanation(ranking: Ranking, position: int) -> dict[str, SignalExplanation]:
-    found = {}
-    for index, name in enumerate(ranking.signals):
-        raw = float(ranking.raw[index, position])
-        rank = int(ranking.ranks[index, position])
-        found[name] = SignalExplanation(
-            raw=None if np.isnan(raw) else raw,
-            normalized=float(ranking.normalized[index, position]),
-            weight=float(ranking.weights[index]),
-            contribution=float(ranking.contributions[index, position]),
-            rank=rank or None,
-        )
-    return found

@@ -1,0 +1,113 @@
+"""Scored rows become hits: document, best passage, marks, explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from encoders.word2vec import Word2VecEncoder
+from encoders.words import words
+from ingest.documents import Document
+from pipeline.search.answer import Highlight, Hit, ShownPassage, SignalExplanation
+from pipeline.search.highlighting import PassageMarker
+from pipeline.search.paging import Page
+from pipeline.search.query import Query
+from pipeline.search.query_text import ParsedText
+from pipeline.search.ranking import Ranking
+from pipeline.search.signals import PassageScorer, Scorer
+from pipeline.version.open_version import OpenVersion
+
+__all__ = ["show_hits"]
+
+
+def show_hits(
+    version: OpenVersion,
+    query: Query,
+    parsed: ParsedText,
+    page: Page,
+    bert: Scorer | None,
+    rarity: Callable[[str], float],
+) -> list[Hit]:
+    """Make the hits of a page.
+
+    Parameters
+    ----------
+    bert
+        The bert signal bound to this query, which knows each document's best passage; without
+        it the first passage is shown.
+    rarity
+        Weight of a stem, at least 0.
+    """
+    rows = page.ranking.rows
+    documents = version.documents.documents(rows.tolist())
+    if isinstance(bert, PassageScorer):
+        _, passage_rows = bert.best_passages(rows)
+    else:
+        passage_rows = np.asarray(version.passages.offsets[rows])
+    shown = [
+        _passage(version, document, int(row))
+        for document, row in zip(documents, passage_rows, strict=True)
+    ]
+    marked: Sequence[list[Highlight]] = [[] for _ in shown]
+    if query.highlight:
+        marker = _marker(version, parsed, rarity)
+        marked = marker.mark([passage.text for passage in shown])
+    ranking = page.ranking
+    return [
+        Hit(
+            rank=(query.page - 1) * query.k + position + 1,
+            doc_id=document.doc_id,
+            title=document.title,
+            url=document.url,
+            score=float(ranking.scores[position]),
+            probability=float(page.probability[position]),
+            passage=shown[position],
+            highlights=marked[position],
+            metadata=document.metadata,
+            names=list(document.names),
+            explanation=_explanation(ranking, position) if query.explain else {},
+            regularization=float(ranking.regularization[position]),
+            exactness=float(ranking.exactness[position]),
+        )
+        for position, document in enumerate(documents)
+    ]
+
+
+def _passage(version: OpenVersion, document: Document, passage_row: int) -> ShownPassage:
+    passage = version.passages.passage(passage_row)
+    text = document.text[passage.start : passage.end]
+    return ShownPassage(text, passage.start, passage.end, passage.page)
+
+
+def _marker(
+    version: OpenVersion, parsed: ParsedText, rarity: Callable[[str], float]
+) -> PassageMarker:
+    query_words = words(parsed.meaning)
+    # Stop words are marked only where the query quotes them, or holds nothing else.
+    marked = {word for phrase in parsed.phrases for word in phrase}
+    if not parsed.keywords.stems:
+        marked |= set(query_words)
+    word2vec = version.encoders.get("word2vec")
+    return PassageMarker(
+        query_words,
+        parsed.keywords.stems,
+        marked,
+        word2vec if isinstance(word2vec, Word2VecEncoder) else None,
+        rarity,
+    )
+
+
+def _explanation(ranking: Ranking, position: int) -> dict[str, SignalExplanation]:
+    found = {}
+    for index, name in enumerate(ranking.signals):
+        raw = float(ranking.raw[index, position])
+        rank = int(ranking.ranks[index, position])
+        found[name] = SignalExplanation(
+            raw=None if np.isnan(raw) else raw,
+            normalized=float(ranking.normalized[index, position]),
+            weight=float(ranking.weights[index]),
+            contribution=float(ranking.contributions[index, position]),
+            rank=rank or None,
+        )
+    return found
