@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -25,6 +26,8 @@ from pipeline.version.arrays import load_array
 __all__ = ["Column", "FieldKind", "MetadataColumns", "parse_number", "write_metadata_columns"]
 
 FieldKind: TypeAlias = Literal["number", "date", "word"]
+# Whole numbers up to here are floats of their own; beyond, ids would fall together.
+_EXACT_AS_FLOAT = 2.0**53
 _FIELDS_NAME = "fields.json"
 
 
@@ -56,6 +59,9 @@ def parse_number(text: str) -> float | None:
     >>> parse_number("1e3"), parse_number("nan"), parse_number("three")
     (1000.0, None, None)
     """
+    if "_" in text:
+        # Python reads 1_000 as a number; a person who writes it means a name.
+        return None
     try:
         value = float(text)
     except ValueError:
@@ -163,7 +169,12 @@ class Column:
     def equal_to(self, text: str) -> NDArray[np.bool_]:
         """Documents with a value equal to ``text``: numbers by size, else case-folded."""
         if self.kind != "word" and (number := self._bound(text)) is not None:
-            return self.rows_with(self._numbers() == number)
+            matches = self._numbers() == number
+            if self.kind == "number" and abs(number) >= _EXACT_AS_FLOAT:
+                wanted = Decimal(text)
+                for code in np.flatnonzero(matches).tolist():
+                    matches[code] = Decimal(self.values[code]) == wanted
+            return self.rows_with(matches)
         folded = text.casefold()
         matches = np.array([value.casefold() == folded for value in self.values], np.bool_)
         return self.rows_with(matches)
