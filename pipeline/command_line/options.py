@@ -85,7 +85,8 @@ def common_options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON value."),
         click.option(
             "--data-dir",
-            type=click.Path(path_type=Path, file_okay=False),
+            # A folder without rights gets the same line here as from $TRINE_DATA_DIR.
+            type=click.Path(path_type=Path, file_okay=False, readable=False),
             help="Data folder.  [default: $TRINE_DATA_DIR, or the user data folder]",
         ),
         click.option(
