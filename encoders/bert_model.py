@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.bert_query import query_network
 from encoders.model_folder import role_prompt
 from ingest.errors import ModelNotFoundError
 
@@ -64,6 +65,7 @@ class BertModel:
             torch.set_num_threads(threads)
         self._network = _load_network(folder)
         _lay_out_weights(self._network, precision)
+        self._query_network = query_network(self._network)
         tokenizer = self._network.tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
@@ -112,6 +114,8 @@ class BertModel:
 
     def embed(self, rows: Sequence[NDArray[np.int64]], role: str) -> NDArray[np.float32]:
         """Run the network on one batch: float32, shape (n_rows, dimension), not normalized."""
+        if len(rows) == 1 and self._query_network is not None:
+            return self._query_network.embed(rows[0])[None, :]
         torch = self._torch
         longest = max(map(len, rows))
         ids = np.full((len(rows), longest), self._pad_id, dtype=np.int64)
