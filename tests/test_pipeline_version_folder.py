@@ -257,7 +257,7 @@ def test_a_prune_that_is_stopped_leaves_no_half_version(
 def test_a_lost_current_says_what_to_do(copied_data_dir: Path) -> None:
     folder, names = three_versions(copied_data_dir)
     (folder.path / "CURRENT").unlink()
-    with pytest.raises(IndexCorruptError, match="trine versions activate"):
+    with pytest.raises(IndexNotFoundError, match="trine versions activate"):
         folder.current()
     folder.publish(names[1])
     assert folder.current() == names[1]

@@ -180,9 +180,10 @@ class CollectionFolder:
             version = path.read_text(encoding="utf-8", errors="replace").strip()
         except (FileNotFoundError, NotADirectoryError) as error:
             if self.versions():
-                raise IndexCorruptError(
-                    f"{path} is missing: activate a version (trine versions list, "
-                    "trine versions activate ID) or rebuild (trine reindex --full)"
+                raise IndexNotFoundError(
+                    f"collection {self.name!r} in {self.data_dir} has no current version: activate "
+                    "one (trine versions list, trine versions activate ID) or rebuild "
+                    "(trine reindex --full)"
                 ) from error
             raise IndexNotFoundError(
                 f"no collection {self.name!r} in {self.data_dir}: make one with "
