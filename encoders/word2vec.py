@@ -41,6 +41,9 @@ __all__ = ["Word2VecEncoder"]
 _BATCH_SIZE = 1024  # texts
 
 
+_SHORTEST = 1e-12
+
+
 class Word2VecEncoder(FittedEncoder):
     """Mean of word vectors, weighted by inverse document frequency.
 
@@ -193,11 +196,30 @@ class Word2VecEncoder(FittedEncoder):
                 progress(len(batch))
         return embeddings
 
-    def encode_words(self, texts: Sequence[Sequence[str]]) -> Embeddings:
-        """Embed texts already cut into ``words``, exactly as ``encode_documents`` embeds them."""
-        _, vectors = self._fitted()
-        found = ([word for word in text if word not in STOP_WORDS] for text in texts)
-        return unit_rows(self._weights(found) @ vectors)
+    def word_similarities(
+        self, words: Iterable[str], query: Embeddings
+    ) -> dict[str, tuple[float, float]]:
+        """How near words are to a query.
+
+        Parameters
+        ----------
+        query
+            A query's embedding: float32, shape (dimension,).
+
+        Returns
+        -------
+        dict of word -> (weight, similarity)
+            The weight a word has in a text (IDF times the length of its vector), and its cosine
+            with the query; stop words and unknown words are left out.
+        """
+        idf, vectors = self._fitted()
+        known = [word for word in words if word in self._vocabulary and word not in STOP_WORDS]
+        rows = np.array([self._vocabulary[word] for word in known], dtype=np.int64)
+        chosen = vectors[rows]
+        lengths = np.linalg.norm(chosen, axis=1)
+        similarities = (chosen @ query) / np.maximum(lengths, _SHORTEST)
+        weights = (idf[rows] * lengths).tolist()
+        return dict(zip(known, zip(weights, similarities.tolist(), strict=True), strict=True))
 
     def encode_queries(self, texts: Sequence[str]) -> Embeddings:
         """Embed queries, exactly as documents."""

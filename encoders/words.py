@@ -98,6 +98,8 @@ def word_spans(text: str) -> list[tuple[int, int, str]]:
     >>> word_spans("ThreadPool")
     [(0, 10, 'threadpool'), (0, 10, 'thread'), (0, 10, 'pool')]
     """
+    if text.isascii() and not _CAMEL.search(text):
+        return [(*match.span(1), match[1]) for match in _PLAIN_WORD.finditer(text.lower())]
     needs_scripts = _NEEDS_SCRIPTS.search(text)
     if not needs_scripts and not _CAMEL.search(text):
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # A tiny BERT gains nothing from threads, and waits for them on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from ingest.documents import Document  # noqa: E402  (after the environment is set)
-from pipeline.encoding.build import build_version  # noqa: E402
-from pipeline.encoding.settings import IndexSettings  # noqa: E402
-from pipeline.search.searcher import Searcher  # noqa: E402
-from pipeline.version.collection import CollectionFolder  # noqa: E402
+from ingest.documents import Document
+from pipeline.encoding.build import build_version
+from pipeline.encoding.settings import IndexSettings
+from pipeline.search.searcher import Searcher
+from pipeline.version.collection import CollectionFolder
 
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
 
@@ -79,7 +79,7 @@ def make_library() -> list[Document]:
             )
     long_text = "\n\n".join(
         f"Chapter {n}\n\nThe {w} chapter tells of {w} things, one after the other, at length. " * 4
-        for n, w in enumerate("alpha beta gamma delta epsilon zeta".split())
+        for n, w in enumerate(("alpha", "beta", "gamma", "delta", "epsilon", "zeta"))
     )
     documents += [
         Document("long", "A long document", long_text, metadata={"subject": "text"}),
@@ -118,7 +118,7 @@ def copied_data_dir(library_data_dir: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def build(tmp_path: Path, tiny_settings: IndexSettings) -> Iterator[Callable[..., Searcher]]:
+def build(tmp_path: Path, tiny_settings: IndexSettings) -> Callable[..., Searcher]:
     """Index documents in a new collection and open it."""
 
     def build_and_open(*documents: Document, **settings: object) -> Searcher:
@@ -126,4 +126,4 @@ def build(tmp_path: Path, tiny_settings: IndexSettings) -> Iterator[Callable[...
         build_version(folder, documents, settings=tiny_settings, **settings)  # type: ignore[arg-type]
         return Searcher.open(data_dir=tmp_path / "built")
 
-    yield build_and_open
+    return build_and_open

@@ -11,6 +11,7 @@ import pytest
 from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search import ranking as ranking_module
+from pipeline.search import signals as signals_module
 from pipeline.search.query import MAX_QUERY_CHARACTERS, Query
 from pipeline.search.searcher import Searcher
 
@@ -353,3 +354,18 @@ def test_the_same_query_gives_the_same_answer(searcher: Searcher) -> None:
     for answer in (first, again):
         del answer["took_ms"], answer["stages_ms"]
     assert first == again
+
+
+@pytest.mark.parametrize("text", QUERIES)
+@pytest.mark.parametrize("condition", [None, "subject:time OR subject:text"])
+def test_candidates_from_an_index_rank_as_a_pass_over_all_rows_ranks(
+    searcher: Searcher, text: str, condition: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a large collection does must give what a small one gives."""
+    passed = searcher.search(Query(text, k=100, filter=condition))
+    monkeypatch.setattr(signals_module, "EXHAUSTIVE_ROWS", 0)
+    proposed = searcher.search(Query(text, k=100, filter=condition))
+    assert [hit.doc_id for hit in proposed.hits] == [hit.doc_id for hit in passed.hits]
+    for one, other in zip(proposed.hits, passed.hits, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+        assert one.passage == other.passage

@@ -74,6 +74,6 @@ def probabilities(
     intercept, coefficients = next(curve for curve in _CURVES if curve[1].keys() <= evidence.keys())
     logit = intercept + _EXACT * (exactness > 0)
     for name, coefficient in coefficients.items():
-        logit = logit + coefficient * np.nan_to_num(evidence[name], nan=0.0)
+        logit = logit + coefficient * np.where(np.isnan(evidence[name]), 0.0, evidence[name])
     result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logit))
     return result

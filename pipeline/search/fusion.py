@@ -82,7 +82,7 @@ class Normalization:
         if self.method == RECIPROCAL_RANK:
             return np.where(ranks > 0, 1.0 / (RRF_K + ranks), 0.0)
         scaled: NDArray[np.float64] = np.clip((raw - self.offset) * self.scale, 0.0, 1.0)
-        return np.nan_to_num(scaled, nan=0.0)
+        return np.where(np.isnan(scaled), 0.0, scaled)
 
 
 def fit_normalization(method: str, raw: NDArray[np.float64]) -> Normalization:

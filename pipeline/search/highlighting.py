@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,14 @@ _WORDS_SHARE = 0.4
 class PassageMarker:
     """Marks passages for one query.
 
-    The nearest sentence is judged by what costs no model call: the cosine of its averaged
-    Word2Vec embedding with the query's, and the share of the query's words, weighted by
-    rarity, that it contains.
+    The nearest sentence is judged by what costs no model call: how near its words are to the
+    query in Word2Vec, weighted as the encoder weighs them, and the share of the query's words,
+    weighted by rarity, that it contains.
 
     Parameters
     ----------
-    query_words
-        Words of the query.
+    query
+        The query's text.
     query_stems
         Their stems, stop words left out.
     marked_words
@@ -43,14 +43,14 @@ class PassageMarker:
 
     Examples
     --------
-    >>> marker = PassageMarker(["parse"], {"pars"}, set(), None, lambda stem: 1.0)
+    >>> marker = PassageMarker("parse", {"pars"}, set(), None, lambda stem: 1.0)
     >>> marker.mark(["He parses it. She rests."])
     [[Highlight(start=0, end=13, kind='semantic'), Highlight(start=3, end=9, kind='keyword')]]
     """
 
     def __init__(
         self,
-        query_words: Sequence[str],
+        query: str,
         query_stems: Collection[str],
         marked_words: Collection[str],
         word2vec: Word2VecEncoder | None,
@@ -59,7 +59,7 @@ class PassageMarker:
         self._stems = set(query_stems)
         self._words = set(marked_words)
         self._word2vec = word2vec
-        self._asked = word2vec.encode_words([query_words])[0] if word2vec else None
+        self._asked = word2vec.encode_queries([query])[0] if word2vec else None
         weights = {word: rarity(word) for word in self._stems}
         total = sum(weights.values())
         self._weights = {word: weight / total for word, weight in weights.items() if total}
@@ -73,11 +73,13 @@ class PassageMarker:
             In order of start; a sentence comes before the words inside it.
         """
         cut = [word_spans(text) for text in texts]
+        known = {word for spans in cut for _, _, word in spans}
+        matching = {word for word in known if self._matches(word)}
         sentences = [sentence_spans(text)[:_MAX_SENTENCES] for text in texts]
-        scores = self._scores(cut, sentences)
+        scores = self._scores(cut, sentences, matching)
         marked = []
         for spans, found, points in zip(cut, sentences, scores, strict=True):
-            marks = {(start, end): None for start, end, word in spans if self._matches(word)}
+            marks = {(start, end): None for start, end, word in spans if word in matching}
             highlights = [Highlight(start, end, "keyword") for start, end in marks]
             if len(points) and points.max() > 0:
                 highlights.append(Highlight(*found[int(np.argmax(points))], "semantic"))
@@ -91,6 +93,7 @@ class PassageMarker:
         self,
         cut: Sequence[Sequence[tuple[int, int, str]]],
         sentences: Sequence[Sequence[tuple[int, int]]],
+        matching: Collection[str],
     ) -> list[NDArray[np.float64]]:
         """Score of every sentence of every passage."""
         contents: list[list[str]] = []
@@ -99,15 +102,26 @@ class PassageMarker:
             for begin, end in found:
                 inside = spans[bisect_left(starts, begin) : bisect_left(starts, end)]
                 contents.append([word for _, _, word in inside])
-        scores = np.zeros(len(contents))
-        if contents and self._word2vec is not None and self._asked is not None:
-            scores += _MEANING_SHARE * (self._word2vec.encode_words(contents) @ self._asked)
-        if self._weights:
-            shared = [
-                {stem(word) for word in content} & self._weights.keys() for content in contents
+        near: dict[str, tuple[float, float]] = {}
+        if self._word2vec is not None and self._asked is not None:
+            every = {word for found in contents for word in found}
+            near = self._word2vec.word_similarities(sorted(every), self._asked)
+        scores = np.array(
+            [
+                _MEANING_SHARE * _weighted_mean(found, near)
+                + _WORDS_SHARE * self._share({word for word in found if word in matching})
+                for found in contents
             ]
-            scores += _WORDS_SHARE * np.array(
-                [sum(self._weights[word] for word in sorted(present)) for present in shared]
-            )
+        )
         ends = np.cumsum([len(found) for found in sentences])
         return np.split(scores, ends[:-1]) if len(ends) else []
+
+    def _share(self, found: Collection[str]) -> float:
+        """Share of the query's words, weighted by rarity, among those found."""
+        return sum(self._weights.get(word, 0.0) for word in sorted({stem(word) for word in found}))
+
+
+def _weighted_mean(found: Sequence[str], near: Mapping[str, tuple[float, float]]) -> float:
+    known = [near[word] for word in found if word in near]
+    total = sum(weight for weight, _ in known)
+    return sum(weight * similarity for weight, similarity in known) / total if total else 0.0

@@ -30,7 +30,7 @@ from pipeline.version.vector_index import VectorIndex
 
 __all__ = ["DEPTH", "Ranking", "Retrieval", "retrieve"]
 
-DEPTH = 300
+DEPTH = 200
 # tantivy adds up in 32 bits, in an order that depends on how it walks the postings.
 _ROUNDING = 1e-6
 

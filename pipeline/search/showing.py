@@ -83,14 +83,13 @@ def _passage(version: OpenVersion, document: Document, passage_row: int) -> Show
 def _marker(
     version: OpenVersion, parsed: ParsedText, rarity: Callable[[str], float]
 ) -> PassageMarker:
-    query_words = words(parsed.meaning)
     # Stop words are marked only where the query quotes them, or holds nothing else.
     marked = {word for phrase in parsed.phrases for word in phrase}
     if not parsed.keywords.stems:
-        marked |= set(query_words)
+        marked |= set(words(parsed.meaning))
     word2vec = version.encoders.get("word2vec")
     return PassageMarker(
-        query_words,
+        parsed.meaning,
         parsed.keywords.stems,
         marked,
         word2vec if isinstance(word2vec, Word2VecEncoder) else None,

@@ -18,6 +18,8 @@ from pipeline.version.keyword_index import KeywordIndex, KeywordQuery
 from pipeline.version.open_version import OpenVersion, PassageTable
 from pipeline.version.vector_index import VectorIndex
 
+EXHAUSTIVE_ROWS = 200_000
+
 __all__ = ["Candidates", "KeywordScorer", "PassageScorer", "Scorer", "VectorScorer", "scorers_for"]
 
 
@@ -73,57 +75,88 @@ class KeywordScorer:
         return self._index.scores(self._query, rows)
 
 
-class VectorScorer:
-    """tfidf, word2vec: documents whose embedding is near the query's."""
+class _BoundVectors:
+    """One index, asked one query: similarities of all rows at once, or of a few, whichever is less.
+
+    Up to ``EXHAUSTIVE_ROWS`` one pass over the index answers everything a query will ask of it;
+    beyond, the index proposes candidates and only their rows are read.
+    """
 
     def __init__(self, index: VectorIndex, query: Embeddings) -> None:
         self._index = index
         self._query = query
-        self._abstains = not query.any()
+        self.covered = index.covered
+        self.all: NDArray[np.float64] | None = None
+        if index.n_rows <= EXHAUSTIVE_ROWS:
+            similarities = index.all_similarities(query).astype(np.float64)
+            self.all = np.where(index.covered, similarities, np.nan)
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Similarity of each given row, NaN where it has no embedding."""
+        if self.all is not None:
+            return self.all[rows]
+        similarities = self._index.similarities(self._query, rows).astype(np.float64)
+        return np.where(self.covered[rows], similarities, np.nan)
+
+    def nearest(
+        self, depth: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The ``depth`` nearest rows among those allowed."""
+        if self.all is not None:
+            return _best(self.all, depth, allowed)
+        rows, similarities = self._index.nearest(self._query, depth, allowed)
+        return rows, similarities.astype(np.float64)
+
+
+class VectorScorer:
+    """tfidf, word2vec: documents whose embedding is near the query's."""
+
+    def __init__(self, index: VectorIndex, query: Embeddings) -> None:
+        self._vectors = _BoundVectors(index, query) if query.any() else None
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
         """The ``depth`` nearest documents."""
-        if self._abstains:
+        if self._vectors is None:
             return _NONE
-        rows, similarities = self._index.nearest(self._query, depth, allowed)
-        return Candidates(rows, similarities.astype(np.float64), len(rows))
+        rows, similarities = self._vectors.nearest(depth, allowed)
+        return Candidates(rows, similarities, len(rows))
 
     def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Cosine, in [-1, 1]."""
-        if self._abstains:
-            return np.full(len(rows), np.nan)
-        similarities = self._index.similarities(self._query, rows).astype(np.float64)
-        return np.where(self._index.covered[rows], similarities, np.nan)
+        return np.full(len(rows), np.nan) if self._vectors is None else self._vectors.of(rows)
 
 
 class PassageScorer:
     """bert: documents whose best passage is near the query."""
 
     def __init__(self, index: VectorIndex, passages: PassageTable, query: Embeddings) -> None:
-        self._index = index
         self._passages = passages
-        self._query = query
-        self._abstains = not query.any()
+        self._vectors = _BoundVectors(index, query) if query.any() else None
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
         """The ``depth`` documents with the nearest passages."""
-        if self._abstains:
+        if self._vectors is None:
             return _NONE
         offsets = self._passages.offsets
+        if self._vectors.all is not None:
+            # fmax passes over NaN: a passage without an embedding says nothing.
+            best_of_each = np.fmax.reduceat(self._vectors.all, offsets[:-1])
+            rows, similarities = _best(best_of_each, depth, allowed)
+            return Candidates(rows, similarities, len(rows))
         allowed_passages = None if allowed is None else np.repeat(allowed, np.diff(offsets))
         # As many passages as that many documents have on average, to begin with.
         wanted = -(-depth * self._passages.n_passages // (len(offsets) - 1))
         while True:
             # A document's later passages come after its best, so distinct documents, in order
             # of first appearance, are the nearest documents; ask for more until there are enough.
-            passages, similarities = self._index.nearest(self._query, wanted, allowed_passages)
+            passages, similarities = self._vectors.nearest(wanted, allowed_passages)
             rows = np.searchsorted(offsets, passages, side="right") - 1
             _, first = np.unique(rows, return_index=True)
             if len(first) >= depth or len(passages) < wanted:
                 break
             wanted *= 2
         best = np.sort(first)[:depth]
-        return Candidates(rows[best], similarities[best].astype(np.float64), len(best))
+        return Candidates(rows[best], similarities[best], len(best))
 
     def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Cosine of each document's best passage."""
@@ -135,19 +168,34 @@ class PassageScorer:
         """Score of each document, NaN where the signal abstains, and its best passage's row."""
         offsets = self._passages.offsets
         first = np.asarray(offsets[rows])
-        if self._abstains or not len(rows):
+        if self._vectors is None or not len(rows):
             return np.full(len(rows), np.nan), first
         counts = np.asarray(offsets[rows + 1]) - first
         begins = np.cumsum(counts) - counts
         passages = np.repeat(first - begins, counts) + np.arange(counts.sum())
-        similarities = self._index.similarities(self._query, passages).astype(np.float64)
-        similarities[~self._index.covered[passages]] = -np.inf
+        similarities = self._vectors.of(passages)
+        similarities = np.where(np.isnan(similarities), -np.inf, similarities)
         best = np.maximum.reduceat(similarities, begins)
         # The first passage that reaches its document's best score.
         at_best = np.flatnonzero(similarities == np.repeat(best, counts))
         owner = np.searchsorted(begins, at_best, side="right") - 1
         _, position = np.unique(owner, return_index=True)
         return np.where(np.isneginf(best), np.nan, best), passages[at_best[position]]
+
+
+def _best(
+    similarities: NDArray[np.float64], depth: int, allowed: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows of the ``depth`` highest values that are no NaN, best first; ties by row."""
+    usable = ~np.isnan(similarities) if allowed is None else allowed & ~np.isnan(similarities)
+    rows = np.flatnonzero(usable)
+    if len(rows) > depth:
+        values = similarities[rows]
+        edge = np.partition(values, len(values) - depth)[len(values) - depth]
+        # Everything at the edge, so that ties there go by row as everywhere.
+        rows = rows[values >= edge]
+    order = np.lexsort((rows, -similarities[rows]))[:depth]
+    return rows[order], similarities[rows[order]]
 
 
 _NONE = Candidates(np.zeros(0, np.int64), np.zeros(0), 0)

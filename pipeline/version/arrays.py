@@ -22,7 +22,8 @@ def load_array(path: Path) -> NDArray[Any]:
         If the file is missing or damaged.
     """
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        # A plain view: numpy.memmap pays for its own class at every slice.
+        array: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:
         # A damaged header makes NumPy's parser fail in half a dozen ways, EOFError among them.
         reason = " ".join(str(error).split()) or type(error).__name__

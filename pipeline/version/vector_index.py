@@ -128,6 +128,21 @@ class VectorIndex:
         order = np.lexsort((rows[0][found], -similarities[0][found]))
         return rows[0][found][order], similarities[0][found][order]
 
+    def all_similarities(self, query: Embeddings) -> NDArray[np.float32]:
+        """Cosine of one query with every row: float32, shape (n_rows,); one pass over the index."""
+        self._check(query)
+        result = np.empty(self.n_rows, np.float32)
+        if self.n_rows:
+            asked = np.ascontiguousarray(query, np.float32)
+            faiss.fvec_inner_products_ny(
+                faiss.swig_ptr(result),
+                faiss.swig_ptr(asked),
+                faiss.swig_ptr(self.vectors),
+                self.dimension,
+                self.n_rows,
+            )
+        return result
+
     def similarities(self, query: Embeddings, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Cosine of one query with each of the given rows, exactly."""
         self._check(query)

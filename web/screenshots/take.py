@@ -1,4 +1,4 @@
-"""Take the screenshots the README shows: ``make screenshots`` (needs Chromium and the demo index)."""
+"""Take the README's screenshots: ``make screenshots`` (needs Chromium and the demo index)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = ["serve", "--collection", "python-stdlib", "--port", str(port)]
-    server = subprocess.Popen([sys.executable, "-m", "pipeline.command_line.main", *command])
+    server = subprocess.Popen(  # noqa: S603 (our own command)
+        [sys.executable, "-m", "pipeline.command_line.main", *command]
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait(f"{address}/api/v1/health")
