@@ -46,7 +46,9 @@ class BertModel:
     precision
         ``"float32"`` or ``"bfloat16"``.
     threads
-        Threads of torch; ``None`` leaves torch's own choice.
+        Threads of torch for documents; ``None`` leaves torch's own choice. Queries always take
+        one: a query is too short to share out, and threads that wait for each other make it
+        several times as slow on a machine that has anything else to do.
 
     References
     ----------
@@ -61,8 +63,7 @@ class BertModel:
         from tokenizers import Tokenizer
 
         self._torch = torch
-        if threads is not None:
-            torch.set_num_threads(threads)
+        self._threads = threads or torch.get_num_threads()
         self._network = _load_network(folder)
         _lay_out_weights(self._network, precision)
         self._query_network = query_network(self._network)
@@ -114,6 +115,7 @@ class BertModel:
 
     def embed(self, rows: Sequence[NDArray[np.int64]], role: str) -> NDArray[np.float32]:
         """Run the network on one batch: float32, shape (n_rows, dimension), not normalized."""
+        self._torch.set_num_threads(1 if role == "query" else self._threads)
         if len(rows) == 1 and self._query_network is not None:
             return self._query_network.embed(rows[0])[None, :]
         torch = self._torch
