@@ -10,6 +10,7 @@ from sentencex import get_sentence_boundaries
 __all__ = ["sentence_spans"]
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
+_WIDE_SPACE = re.compile(r"[^\S\n ]")
 _MAX_CHARACTERS = 20_000
 """Longer paragraphs are split in pieces first; no sentence anyone reads is that long."""
 
@@ -39,11 +40,25 @@ def sentence_spans(text: str, language: str = "en") -> list[tuple[int, int]]:
     code = re.split("[-_]", language)[0].lower() or "en"
     spans: list[tuple[int, int]] = []
     for start, end in _pieces(text):
-        for boundary in get_sentence_boundaries(code, text[start:end]):
-            span = _trimmed(text, start + boundary["start_index"], start + boundary["end_index"])
+        for first, last in _boundaries(text[start:end], code):
+            span = _trimmed(text, start + first, start + last)
             if span is not None:
                 spans.append(span)
     return spans
+
+
+def _boundaries(piece: str, code: str) -> list[tuple[int, int]]:
+    # The library cuts wide spaces (U+3000 and others) in the middle of their bytes, and panics;
+    # one blank for one keeps every offset.
+    plain = _WIDE_SPACE.sub(" ", piece)
+    try:
+        found = get_sentence_boundaries(code, plain)
+    except BaseException as error:
+        # A panic in the library is no Exception to Python; the whole piece is better than none.
+        if type(error).__name__ != "PanicException":
+            raise
+        return [(0, len(piece))]
+    return [(boundary["start_index"], boundary["end_index"]) for boundary in found]
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:

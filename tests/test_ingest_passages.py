@@ -151,3 +151,8 @@ def test_sentences_of_other_scripts_and_languages() -> None:
         "明日は雨です。",
     ]
     assert len(sentence_spans("One. Two.", "xx-unknown")) == 2
+
+
+def test_wide_spaces_are_spaces() -> None:
+    for text in ("0\u30000", "\u3000. A\u3000b.\u3000C", "a.\u2003\u2003B\u00a0c.\u3000\u3000"):
+        assert [text[start:end].strip() for start, end in sentence_spans(text)]
