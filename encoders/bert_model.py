@@ -116,7 +116,7 @@ class BertModel:
     def embed(self, rows: Sequence[NDArray[np.int64]], role: str) -> NDArray[np.float32]:
         """Run the network on one batch: float32, shape (n_rows, dimension), not normalized."""
         self._torch.set_num_threads(1 if role == "query" else self._threads)
-        if len(rows) == 1 and self._query_network is not None:
+        if role == "query" and len(rows) == 1 and self._query_network is not None:
             return self._query_network.embed(rows[0])[None, :]
         torch = self._torch
         longest = max(map(len, rows))

@@ -15,36 +15,22 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from encoders.protocol import Embeddings, FittedEncoder, ProgressCallback
-from encoders.state import (
-    batches,
-    check_texts,
-    read_array,
-    read_json,
-    state_fingerprint,
-    unit_rows,
-    write_array,
-    write_json,
-)
+from encoders.protocol import Embeddings, ProgressCallback
+from encoders.state import check_texts
+from encoders.term_encoder import TermEncoder
 from encoders.word_vectors import read_word_vectors, train_word_vectors
 from encoders.words import STOP_WORDS, words
-from ingest.errors import EncoderError, NotFittedError
+from ingest.errors import EncoderError
 
 __all__ = ["Word2VecEncoder"]
 
-_BATCH_SIZE = 1024  # texts
 
-
-_SHORTEST = 1e-12
-
-
-class Word2VecEncoder(FittedEncoder):
+class Word2VecEncoder(TermEncoder):
     """Mean of word vectors, weighted by inverse document frequency.
 
     The vectors are trained on the corpus itself (skip-gram, negative sampling), or read from a
@@ -74,6 +60,7 @@ class Word2VecEncoder(FittedEncoder):
     """
 
     name: ClassVar[str] = "word2vec"
+    _vectors_file: ClassVar[str] = "vectors.npy"
 
     def __init__(
         self,
@@ -90,47 +77,13 @@ class Word2VecEncoder(FittedEncoder):
                 "word2vec: dimension, window, min_count and max_training_words must be at least "
                 f"1, found {dimension}, {window}, {min_count} and {max_training_words}"
             )
+        super().__init__()
         self.window = window
         self.min_count = min_count
         self.seed = seed
         self.max_training_words = max_training_words
         self.vectors_path = Path(vectors_path) if vectors_path is not None else None
         self._wanted_dimension = dimension
-        self._vocabulary: dict[str, int] = {}
-        self._idf: NDArray[np.float32] | None = None
-        self._vectors: NDArray[np.float32] | None = None
-        self._fingerprint: str | None = None
-
-    @property
-    def dimension(self) -> int:
-        """Width of an embedding."""
-        return int(self._fitted()[1].shape[1])
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256, in hex, of settings, vocabulary, weights and vectors."""
-        idf, vectors = self._fitted()
-        if self._fingerprint is None:
-            # Where pre-trained vectors lay does not matter; the vectors themselves count.
-            settings = {**self._settings(), "vectors_path": None}
-            self._fingerprint = state_fingerprint(settings, list(self._vocabulary), [idf, vectors])
-        return self._fingerprint
-
-    @property
-    def vocabulary(self) -> dict[str, int]:
-        """Row of each word's vector."""
-        self._fitted()
-        return self._vocabulary
-
-    @property
-    def idf(self) -> NDArray[np.float32]:
-        """Inverse document frequency of each word: float32, shape (n_words,), at least 1."""
-        return self._fitted()[0]
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """The words' vectors: float32, shape (n_words, dimension), of any length."""
-        return self._fitted()[1]
 
     def fit(self, texts: Iterable[str], *, progress: ProgressCallback | None = None) -> Self:
         """Learn weights and, without ``vectors_path``, vectors from re-iterable texts.
@@ -174,80 +127,51 @@ class Word2VecEncoder(FittedEncoder):
                 min_count=self.min_count,
                 seed=self.seed,
             )
-        self._vocabulary = {term: row for row, term in enumerate(terms)}
-        frequencies = np.array([document_frequencies[term] for term in terms], dtype=np.float64)
-        self._idf = (np.log((1 + n_texts) / (1 + frequencies)) + 1).astype(np.float32)
-        self._fingerprint = None
+        self._learn_idf(terms, document_frequencies, n_texts)
         return self
 
-    def encode_documents(
-        self, texts: Sequence[str], *, progress: ProgressCallback | None = None
-    ) -> Embeddings:
-        """Embed texts: float32, shape (n_texts, dimension), rows of unit L2 norm or all zero."""
-        _, vectors = self._fitted()
-        checked = check_texts(texts, self.name)
-        embeddings = np.zeros((len(checked), vectors.shape[1]), dtype=np.float32)
-        start = 0
-        for batch in batches(checked, _BATCH_SIZE):
-            found = (_content_words(text) for text in batch)
-            embeddings[start : start + len(batch)] = unit_rows(self._weights(found) @ vectors)
-            start += len(batch)
-            if progress is not None:
-                progress(len(batch))
-        return embeddings
-
-    def word_similarities(
-        self, words: Iterable[str], query: Embeddings
-    ) -> dict[str, tuple[float, float]]:
-        """How near words are to a query.
+    def mean_similarities(
+        self, texts: Sequence[Sequence[str]], query: Embeddings
+    ) -> NDArray[np.float64]:
+        """How near the words of texts are to a query, on average.
 
         Parameters
         ----------
+        texts
+            Words of each text.
         query
             A query's embedding: float32, shape (dimension,).
 
         Returns
         -------
-        dict of word -> (weight, similarity)
-            The weight a word has in a text (IDF times the length of its vector), and its cosine
-            with the query; stop words and unknown words are left out.
+        float64, shape (n_texts,)
+            Mean cosine of a text's words with the query, each weighing as much as it does in the
+            text's embedding (IDF times the length of its vector); 0 where no word is known.
         """
         idf, vectors = self._fitted()
-        known = [word for word in words if word in self._vocabulary and word not in STOP_WORDS]
-        rows = np.array([self._vocabulary[word] for word in known], dtype=np.int64)
-        chosen = vectors[rows]
-        lengths = np.linalg.norm(chosen, axis=1)
-        similarities = (chosen @ query) / np.maximum(lengths, _SHORTEST)
-        weights = (idf[rows] * lengths).tolist()
-        return dict(zip(known, zip(weights, similarities.tolist(), strict=True), strict=True))
+        known = [
+            [
+                row
+                for word in text
+                if (row := self._vocabulary.get(word)) is not None and word not in STOP_WORDS
+            ]
+            for text in texts
+        ]
+        rows = np.array([row for text in known for row in text], dtype=np.int64)
+        owners = np.repeat(np.arange(len(texts)), [len(text) for text in known])
+        distinct, places = np.unique(rows, return_inverse=True)
+        chosen = vectors[distinct]
+        near = idf[distinct] * (chosen @ query)
+        far = idf[distinct] * np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
+        total = np.bincount(owners, far[places], minlength=len(texts))
+        sums = np.bincount(owners, near[places], minlength=len(texts))
+        return np.divide(sums, total, out=np.zeros(len(texts)), where=total > 0)
 
-    def encode_queries(self, texts: Sequence[str]) -> Embeddings:
-        """Embed queries, exactly as documents."""
-        return self.encode_documents(texts)
+    def _terms(self, text: str) -> list[str]:
+        return _content_words(text)
 
-    def save(self, folder: Path) -> None:
-        """Write settings, vocabulary, weights and vectors into an existing folder."""
-        idf, vectors = self._fitted()
-        write_json(folder / "settings.json", {**self._settings(), "fingerprint": self.fingerprint})
-        write_json(folder / "vocabulary.json", list(self._vocabulary))
-        write_array(folder / "idf.npy", idf)
-        write_array(folder / "vectors.npy", vectors)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what ``save`` wrote; the vectors stay on disk, memory-mapped."""
-        settings = read_json(folder / "settings.json", dict)
-        fingerprint = settings.pop("fingerprint", None)
-        try:
-            encoder = cls(**settings)
-        except TypeError as error:
-            raise EncoderError(f"cannot read encoder state in {folder}: {error}") from error
-        terms = read_json(folder / "vocabulary.json", list)
-        encoder._vocabulary = {term: row for row, term in enumerate(terms)}
-        encoder._idf = read_array(folder / "idf.npy")
-        encoder._vectors = read_array(folder / "vectors.npy")
-        encoder._fingerprint = fingerprint
-        return encoder
+    def _weigh(self, counts: NDArray[np.float64], idf: NDArray[np.float32]) -> NDArray[np.float64]:
+        return counts * idf
 
     def _settings(self) -> dict[str, int | str | None]:
         return {
@@ -259,29 +183,9 @@ class Word2VecEncoder(FittedEncoder):
             "vectors_path": str(self.vectors_path) if self.vectors_path is not None else None,
         }
 
-    def _fitted(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if self._idf is None or self._vectors is None:
-            raise NotFittedError(
-                "word2vec: encode before fit; call fit(texts) or load(folder) first"
-            )
-        return self._idf, self._vectors
-
-    def _weights(self, texts: Iterable[Sequence[str]]) -> csr_matrix:
-        """Weight of each known word in each text's words: float32, shape (n_texts, n_words)."""
-        columns: list[int] = []
-        counts: list[int] = []
-        ends = [0]
-        for text in texts:
-            known = Counter(map(self._vocabulary.get, text))
-            known.pop(None, None)
-            row = sorted(cast("Iterable[tuple[int, int]]", known.items()))
-            columns.extend(column for column, _ in row)
-            counts.extend(count for _, count in row)
-            ends.append(len(columns))
-        idf = cast("NDArray[np.float32]", self._idf)
-        indices = np.array(columns, dtype=np.int32)
-        weights = np.array(counts, dtype=np.float32) * idf[indices]
-        return csr_matrix((weights, indices, ends), shape=(len(ends) - 1, len(idf)))
+    def _fingerprinted_settings(self) -> dict[str, int | str | None]:
+        # Where pre-trained vectors lay does not matter; the vectors themselves count.
+        return {**self._settings(), "vectors_path": None}
 
     def _training_texts(
         self, texts: Iterable[str], n_words: int, progress: ProgressCallback | None

@@ -26,7 +26,7 @@ from functools import lru_cache
 import regex  # type: ignore[import-untyped]
 import Stemmer
 
-__all__ = ["STOP_WORDS", "stem", "stems", "word_spans", "words"]
+__all__ = ["STOP_WORDS", "is_plain", "stem", "stems", "word_spans", "words"]
 
 STOP_WORDS: frozenset[str] = frozenset(
     """
@@ -54,6 +54,11 @@ _NEEDS_SCRIPTS = re.compile(
     "[\u00ad\u0300-\u036f\u0483-\u0489\u0590-\u1dff\u200b-\u200f\u2060-\u206f\u20d0-\u20ff"
     "\u2c00-\U0010ffff]"
 )
+_ASCII_CONTRACTION = re.compile(r"([^\W_])'(?:s|t|re|ve|ll|d|m)\b", re.IGNORECASE | re.ASCII)
+# Letters in lower case, digits, and blanks for all else.
+_ASCII_LOWERED = bytes(
+    code if chr(code).isalnum() and code < 128 else 32 for code in bytes(range(256)).lower()
+)
 _PLAIN_WORD = re.compile(r"([^\W_]+)" + _CONTRACTION)
 
 # Joiners and the soft hyphen are invisible inside a word; folding removes them.
@@ -74,7 +79,9 @@ _UNSPACED_CHARACTER = regex.compile(f"{_UNSPACED}{_SOUND_MARKS}", flags=regex.V1
 _INVISIBLE = regex.compile(rf"[{_JOINERS}\uFE00-\uFE0F]")
 
 # Parts of at least two letters, so that mRNA, IgG and McDonald's Mc stay as they are.
-_CAMEL = re.compile(r"[a-z]{2}[A-Z][A-Za-z]|[A-Z]{3}[a-z]{2}")
+# It begins with the capital, although what counts may stand before it: a search for one class of
+# characters skips the rest of a text five times as fast.
+_CAMEL = re.compile(r"[A-Z](?:(?<=[a-z]{2}[A-Z])[A-Za-z]|[A-Z]{2}[a-z]{2})")
 _CAMEL_BORDER = re.compile(r"(?<=[a-z]{2})(?=[A-Z][A-Za-z])|(?<=[A-Z]{2})(?=[A-Z][a-z]{2})")
 
 
@@ -98,15 +105,9 @@ def word_spans(text: str) -> list[tuple[int, int, str]]:
     >>> word_spans("ThreadPool")
     [(0, 10, 'threadpool'), (0, 10, 'thread'), (0, 10, 'pool')]
     """
-    if text.isascii() and not _CAMEL.search(text):
+    if is_plain(text):
         return [(*match.span(1), match[1]) for match in _PLAIN_WORD.finditer(text.lower())]
-    needs_scripts = _NEEDS_SCRIPTS.search(text)
-    if not needs_scripts and not _CAMEL.search(text):
-        return [
-            (*match.span(1), token.lower() if (token := match[1]).isascii() else _fold(token))
-            for match in _PLAIN_WORD.finditer(text)
-        ]
-    found = _script_tokens(text) if needs_scripts else _plain_tokens(text)
+    found = _script_tokens(text) if _NEEDS_SCRIPTS.search(text) else _plain_tokens(text)
     return [(start, end, word) for start, end, token in found for word in _folded_words(token)]
 
 
@@ -120,15 +121,25 @@ def words(text: str) -> list[str]:
     >>> words("信息检索")
     ['信息', '息检', '检索']
     """
+    if is_plain(text):
+        if "'" in text:
+            text = _ASCII_CONTRACTION.sub(r"\1 ", text)
+        # Five times as fast as a search for words.
+        return text.encode("ascii").translate(_ASCII_LOWERED).decode("ascii").split()
     if _NEEDS_SCRIPTS.search(text):
         return [word for _, _, word in word_spans(text)]
-    if _CAMEL.search(text):
-        return [word for token in _PLAIN_WORD.findall(text) for word in _folded_words(token)]
-    if text.isascii():
-        return _PLAIN_WORD.findall(text.lower())
-    return [
-        token.lower() if token.isascii() else _fold(token) for token in _PLAIN_WORD.findall(text)
-    ]
+    return [word for token in _PLAIN_WORD.findall(text) for word in _folded_words(token)]
+
+
+def is_plain(text: str) -> bool:
+    """True for ASCII without CamelCase, whose words are runs of characters in lower case.
+
+    Examples
+    --------
+    >>> is_plain("Ada's json.dumps"), is_plain("ThreadPool"), is_plain("café")
+    (True, False, False)
+    """
+    return text.isascii() and not _CAMEL.search(text)
 
 
 @lru_cache(maxsize=_STEM_CACHE_SIZE)

@@ -85,9 +85,9 @@ def test_a_dense_layer_agrees_with_sentence_transformers(copied: Path) -> None:
 def test_prompts_and_length_of_the_model_are_honoured(tiny: BertEncoder, copied: Path) -> None:
     assert role_prompt(TINY_BERT, "query") == "find: "
     assert role_prompt(TINY_BERT, "document") == ""
-    np.testing.assert_allclose(
-        tiny.encode_queries(["csv"]), tiny.encode_documents(["find: csv"]), atol=1e-6
-    )
+    query, document = tiny.encode_queries(["csv"])[0], tiny.encode_documents(["find: csv"])[0]
+    assert query @ document > 0.999999
+    assert query @ tiny.encode_documents(["csv"])[0] < 0.99
     assert tiny.max_tokens == 62
     change_json(copied / "sentence_bert_config.json", max_seq_length=10)
     change_json(
@@ -284,3 +284,12 @@ def test_the_default_model_is_the_genuine_one() -> None:
     agrees_with_sentence_transformers(folder, encoder)
     king, queen, table = encoder.encode_queries(["a king", "a queen", "a wooden table"])
     assert king @ queen > king @ table
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("length", [1, 20, 400])
+def test_one_query_is_embedded_as_many_are(length: int) -> None:
+    encoder = BertEncoder()
+    text = " ".join(["how", "does", "an", "aspirin", "thin", "blood"][i % 6] for i in range(length))
+    alone, together = encoder.encode_queries([text])[0], encoder.encode_queries([text, text])[0]
+    assert alone @ together > 0.999999

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.word2vec import Word2VecEncoder
-from encoders.words import stem, word_spans
+from encoders.words import is_plain, stem, word_spans, words
 from ingest.sentences import sentence_spans
 from pipeline.search.answer import Highlight
 
 __all__ = ["PassageMarker"]
 
 _MAX_SENTENCES = 60
+_LONGEST_TAIL = 2  # of a contraction ('s, 've), which is no word although it stands like one
 # Shares of the evidence in choosing the sentence to mark: nearness of meaning, shared words.
 _MEANING_SHARE = 0.6
 _WORDS_SHARE = 0.4
@@ -72,56 +72,89 @@ class PassageMarker:
         list of list of Highlight
             In order of start; a sentence comes before the words inside it.
         """
-        cut = [word_spans(text) for text in texts]
-        known = {word for spans in cut for _, _, word in spans}
-        matching = {word for word in known if self._matches(word)}
-        sentences = [sentence_spans(text)[:_MAX_SENTENCES] for text in texts]
-        scores = self._scores(cut, sentences, matching)
-        marked = []
-        for spans, found, points in zip(cut, sentences, scores, strict=True):
-            marks = {(start, end): None for start, end, word in spans if word in matching}
-            highlights = [Highlight(start, end, "keyword") for start, end in marks]
+        regions = [_regions(text) for text in texts]
+        found = [
+            [words(text[start:end]) for start, end in spans]
+            for text, spans in zip(texts, regions, strict=True)
+        ]
+        known = {word for cut in found for inside in cut for word in inside}
+        matching = {
+            word: stemmed
+            for word in known
+            if (stemmed := stem(word)) in self._stems or word in self._words
+        }
+        scores = self._scores(
+            [inside for cut in found for inside in cut[:_MAX_SENTENCES]], matching
+        )
+        marked, first = [], 0
+        for text, spans, cut in zip(texts, regions, found, strict=True):
+            highlights = _keyword_marks(text, spans, cut, matching)
+            points = scores[first : first + len(spans[:_MAX_SENTENCES])]
+            first += len(points)
             if len(points) and points.max() > 0:
-                highlights.append(Highlight(*found[int(np.argmax(points))], "semantic"))
+                highlights.append(Highlight(*spans[int(np.argmax(points))], "semantic"))
             marked.append(sorted(highlights, key=lambda mark: (mark.start, -mark.end)))
         return marked
 
-    def _matches(self, word: str) -> bool:
-        return word in self._words or stem(word) in self._stems
-
     def _scores(
-        self,
-        cut: Sequence[Sequence[tuple[int, int, str]]],
-        sentences: Sequence[Sequence[tuple[int, int]]],
-        matching: Collection[str],
-    ) -> list[NDArray[np.float64]]:
-        """Score of every sentence of every passage."""
-        contents: list[list[str]] = []
-        for spans, found in zip(cut, sentences, strict=True):
-            starts = [start for start, _, _ in spans]
-            for begin, end in found:
-                inside = spans[bisect_left(starts, begin) : bisect_left(starts, end)]
-                contents.append([word for _, _, word in inside])
-        near: dict[str, tuple[float, float]] = {}
+        self, sentences: Sequence[Sequence[str]], matching: Mapping[str, str]
+    ) -> NDArray[np.float64]:
+        """Score of every sentence, given as its words."""
+        shares = [
+            # Sorted, so that the sum's last bits do not depend on the order of a set.
+            sum(
+                self._weights.get(stemmed, 0.0)
+                for stemmed in sorted({matching[word] for word in inside if word in matching})
+            )
+            for inside in sentences
+        ]
+        scores = _WORDS_SHARE * np.array(shares)
         if self._word2vec is not None and self._asked is not None:
-            every = {word for found in contents for word in found}
-            near = self._word2vec.word_similarities(sorted(every), self._asked)
-        scores = np.array(
-            [
-                _MEANING_SHARE * _weighted_mean(found, near)
-                + _WORDS_SHARE * self._share({word for word in found if word in matching})
-                for found in contents
-            ]
-        )
-        ends = np.cumsum([len(found) for found in sentences])
-        return np.split(scores, ends[:-1]) if len(ends) else []
-
-    def _share(self, found: Collection[str]) -> float:
-        """Share of the query's words, weighted by rarity, among those found."""
-        return sum(self._weights.get(word, 0.0) for word in sorted({stem(word) for word in found}))
+            scores += _MEANING_SHARE * self._word2vec.mean_similarities(sentences, self._asked)
+        return scores
 
 
-def _weighted_mean(found: Sequence[str], near: Mapping[str, tuple[float, float]]) -> float:
-    known = [near[word] for word in found if word in near]
-    total = sum(weight for weight, _ in known)
-    return sum(weight * similarity for weight, similarity in known) / total if total else 0.0
+def _regions(text: str) -> list[tuple[int, int]]:
+    """The sentences to choose from, and what follows the last of them."""
+    sentences = sentence_spans(text)
+    if len(sentences) <= _MAX_SENTENCES:
+        return sentences
+    rest = (sentences[_MAX_SENTENCES][0], len(text))
+    return [*sentences[:_MAX_SENTENCES], rest]
+
+
+def _keyword_marks(
+    text: str,
+    regions: Sequence[tuple[int, int]],
+    found: Sequence[Sequence[str]],
+    matching: Mapping[str, str],
+) -> list[Highlight]:
+    """Mark the matching words; where each stands is looked up only in regions that hold one."""
+    marks: dict[tuple[int, int], None] = {}
+    for (begin, last), inside in zip(regions, found, strict=True):
+        wanted = matching.keys() & set(inside)
+        if wanted:
+            for start, end in _places(text[begin:last], wanted):
+                marks[begin + start, begin + end] = None
+    return [Highlight(start, end, "keyword") for start, end in marks]
+
+
+def _places(text: str, wanted: Collection[str]) -> Iterator[tuple[int, int]]:
+    """Where the wanted words stand, all of which the text holds."""
+    if not is_plain(text) or min(map(len, wanted)) <= _LONGEST_TAIL:
+        for start, end, word in word_spans(text):
+            if word in wanted:
+                yield start, end
+        return
+    # Looking for a few words is several times as fast as cutting the text into all of its own.
+    lowered = text.lower()
+    for word in wanted:
+        start = lowered.find(word)
+        while start >= 0:
+            end = start + len(word)
+            if (
+                not lowered[max(start - 1, 0) : start].isalnum()
+                and not lowered[end : end + 1].isalnum()
+            ):
+                yield start, end
+            start = lowered.find(word, end)

@@ -15,6 +15,8 @@ __all__ = ["N_REGULARIZED", "regularization"]
 N_REGULARIZED = 50
 _N_NEIGHBORS = 5
 _STRENGTH = 0.3
+# So small a product BLAS computes on the calling thread; waking others takes longer than the work.
+_BLOCK_ROWS = 10
 
 
 def regularization(scores: NDArray[np.float64], embeddings: Embeddings) -> NDArray[np.float64]:
@@ -46,9 +48,13 @@ def regularization(scores: NDArray[np.float64], embeddings: Embeddings) -> NDArr
     n_documents = len(scores)
     if n_documents < 3:
         return np.zeros(n_documents)
-    # Too small a product for BLAS: waking its threads takes ten times as long as the work.
-    similarity = np.clip(np.einsum("ij,kj->ik", embeddings, embeddings), 0, None)
-    similarity = similarity.astype(np.float64)
+    similarity = np.concatenate(
+        [
+            embeddings[start : start + _BLOCK_ROWS] @ embeddings.T
+            for start in range(0, n_documents, _BLOCK_ROWS)
+        ]
+    )
+    similarity = np.clip(similarity, 0, None).astype(np.float64)
     np.fill_diagonal(similarity, -1.0)
     n_neighbors = min(_N_NEIGHBORS, n_documents - 1)
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :n_neighbors]

@@ -1,0 +1,174 @@
+"""What tfidf and word2vec share: a text is the weighted sum of its terms' vectors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from encoders.protocol import Embeddings, FittedEncoder, ProgressCallback
+from encoders.state import (
+    batches,
+    check_texts,
+    read_array,
+    read_json,
+    state_fingerprint,
+    unit_rows,
+    write_array,
+    write_json,
+)
+from ingest.errors import EncoderError, NotFittedError
+
+__all__ = ["TermEncoder"]
+
+_BATCH_SIZE = 1024  # texts; bounds memory at a few MB of sparse rows
+
+
+class TermEncoder(FittedEncoder):
+    """Embeds a text as the sum of its terms' vectors, each times its weight, at unit length.
+
+    A subclass says what a text's terms are, what a term weighs, and learns a vector for each.
+    """
+
+    _vectors_file: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._vocabulary: dict[str, int] = {}
+        self._idf: NDArray[np.float32] | None = None
+        self._vectors: NDArray[np.float32] | None = None  # (n_terms, dimension)
+        self._fingerprint: str | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Width of an embedding."""
+        return int(self._fitted()[1].shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of settings, vocabulary, weights and vectors."""
+        idf, vectors = self._fitted()
+        if self._fingerprint is None:
+            self._fingerprint = state_fingerprint(
+                self._fingerprinted_settings(), list(self._vocabulary), [idf, vectors]
+            )
+        return self._fingerprint
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Row of each term."""
+        self._fitted()
+        return self._vocabulary
+
+    @property
+    def idf(self) -> NDArray[np.float32]:
+        """Inverse document frequency of each term: float32, shape (n_terms,), at least 1."""
+        return self._fitted()[0]
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The terms' vectors: float32, shape (n_terms, dimension), of any length."""
+        return self._fitted()[1]
+
+    def encode_documents(
+        self, texts: Sequence[str], *, progress: ProgressCallback | None = None
+    ) -> Embeddings:
+        """Embed texts: float32, shape (n_texts, dimension), rows of unit L2 norm or all zero."""
+        _, vectors = self._fitted()
+        checked = check_texts(texts, self.name)
+        embeddings = np.zeros((len(checked), vectors.shape[1]), dtype=np.float32)
+        start = 0
+        for batch in batches(checked, _BATCH_SIZE):
+            embeddings[start : start + len(batch)] = unit_rows(self._weights(batch) @ vectors)
+            start += len(batch)
+            if progress is not None:
+                progress(len(batch))
+        return embeddings
+
+    def encode_queries(self, texts: Sequence[str]) -> Embeddings:
+        """Embed queries; within rounding as documents."""
+        _, vectors = self._fitted()
+        checked = check_texts(texts, self.name)
+        embeddings = np.zeros((len(checked), vectors.shape[1]), dtype=np.float32)
+        for row, text in enumerate(checked):
+            # Making a sparse matrix takes ten times as long as what it would be multiplied by.
+            terms, weights = self._weighed_terms(text)
+            embeddings[row] = unit_rows((weights @ vectors[terms])[None, :])[0]
+        return embeddings
+
+    def save(self, folder: Path) -> None:
+        """Write settings, vocabulary, weights and vectors into an existing folder."""
+        idf, vectors = self._fitted()
+        write_json(folder / "settings.json", {**self._settings(), "fingerprint": self.fingerprint})
+        write_json(folder / "vocabulary.json", list(self._vocabulary))
+        write_array(folder / "idf.npy", idf)
+        write_array(folder / self._vectors_file, vectors)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote; the vectors stay on disk, memory-mapped."""
+        settings = read_json(folder / "settings.json", dict)
+        fingerprint = settings.pop("fingerprint", None)
+        try:
+            encoder = cls(**settings)
+        except TypeError as error:
+            raise EncoderError(f"cannot read encoder state in {folder}: {error}") from error
+        terms = read_json(folder / "vocabulary.json", list)
+        encoder._vocabulary = {term: row for row, term in enumerate(terms)}
+        encoder._idf = read_array(folder / "idf.npy")
+        encoder._vectors = read_array(folder / cls._vectors_file)
+        encoder._fingerprint = fingerprint
+        return encoder
+
+    @abstractmethod
+    def _terms(self, text: str) -> list[str]:
+        """Terms of a text, in order, repeated as they stand."""
+
+    @abstractmethod
+    def _weigh(self, counts: NDArray[np.float64], idf: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Weights of one text's terms: shape (n_terms_of_text,)."""
+
+    @abstractmethod
+    def _settings(self) -> Mapping[str, object]:
+        """Arguments that make an encoder like this one."""
+
+    def _fingerprinted_settings(self) -> Mapping[str, object]:
+        """Settings that decide an embedding."""
+        return self._settings()
+
+    def _fitted(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self._idf is None or self._vectors is None:
+            raise NotFittedError(
+                f"{self.name}: encode before fit; call fit(texts) or load(folder) first"
+            )
+        return self._idf, self._vectors
+
+    def _learn_idf(self, terms: Sequence[str], frequencies: Counter[str], n_texts: int) -> None:
+        """Number the terms, and weigh each by ``ln((1 + n) / (1 + df)) + 1``."""
+        self._vocabulary = {term: row for row, term in enumerate(terms)}
+        counted = np.array([frequencies[term] for term in terms], dtype=np.float64)
+        self._idf = (np.log((1 + n_texts) / (1 + counted)) + 1).astype(np.float32)
+        self._fingerprint = None
+
+    def _weighed_terms(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows of a text's known terms, ascending, and their weights."""
+        known = Counter(map(self._vocabulary.get, self._terms(text)))
+        known.pop(None, None)
+        counted = sorted(cast("Iterable[tuple[int, int]]", known.items()))
+        terms = np.array([term for term, _ in counted], dtype=np.int64)
+        counts = np.array([count for _, count in counted], dtype=np.float64)
+        idf = cast("NDArray[np.float32]", self._idf)[terms]
+        return terms, self._weigh(counts, idf).astype(np.float32)
+
+    def _weights(self, texts: Iterable[str]) -> csr_matrix:
+        """Weight of each known term of each text: float32, shape (n_texts, n_terms)."""
+        rows = [self._weighed_terms(text) for text in texts]
+        ends = np.cumsum([0, *(len(terms) for terms, _ in rows)])
+        none = (np.zeros(0, np.int64), np.zeros(0, np.float32))
+        terms, weights = (np.concatenate(parts) for parts in zip(none, *rows, strict=True))
+        return csr_matrix((weights, terms, ends), shape=(len(rows), len(self._vocabulary)))
