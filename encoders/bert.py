@@ -122,7 +122,7 @@ class BertEncoder(Encoder):
     def encode_queries(self, texts: Sequence[str]) -> Embeddings:
         """Embed queries, with the model's own prompt for queries if it has one.
 
-        One query at a time takes the short way of ``encoders.bert_query``; its cosine with what
+        One query at a time takes the short way of ``encoders.bert_network``; its cosine with what
         a batch gives stays above 0.999999.
         """
         return self._encode(texts, "query", None)

@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.bert_query import query_network
+from encoders.bert_network import PlainBert, document_network, query_network
 from encoders.model_folder import role_prompt
 from ingest.errors import ModelNotFoundError
 
@@ -117,7 +118,10 @@ class BertModel:
         """Run the network on one batch: float32, shape (n_rows, dimension), not normalized."""
         self._torch.set_num_threads(1 if role == "query" else self._threads)
         if role == "query" and len(rows) == 1 and self._query_network is not None:
-            return self._query_network.embed(rows[0])[None, :]
+            return self._query_network.embed(rows)
+        documents = self._document_network
+        if documents is not None:
+            return documents.embed(rows)
         torch = self._torch
         longest = max(map(len, rows))
         ids = np.full((len(rows), longest), self._pad_id, dtype=np.int64)
@@ -152,6 +156,11 @@ class BertModel:
                 if is_last:
                     yield np.sort(np.concatenate(starts))
                     starts = []
+
+    @cached_property
+    def _document_network(self) -> PlainBert | None:
+        # Made on first use: a second layout of the weights, which a search never needs.
+        return document_network(self._network)
 
     def _n_known(self, token_ids: NDArray[np.int64]) -> int:
         return int(np.count_nonzero(~np.isin(token_ids, self._special_ids)))
