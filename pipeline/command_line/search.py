@@ -11,7 +11,7 @@ from rich.text import Text
 from ingest.errors import QueryError
 from pipeline.command_line.options import Place, common_options, output_console, print_json
 from pipeline.search.answer import Answer, Hit
-from pipeline.search.fusion import FUSIONS, MIN_MAX
+from pipeline.search.fusion import DEFAULT_FUSION, FUSIONS
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 
@@ -76,7 +76,7 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 @click.option("--weights", help="Weights, as in bm25:0.3,bert:0.7.")
 @click.option(
     "--fusion",
-    default=MIN_MAX,
+    default=DEFAULT_FUSION,
     show_default=True,
     type=click.Choice(FUSIONS),
     help="How scores become one.",

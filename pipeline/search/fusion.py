@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "DEFAULT_FUSION",
     "DEFAULT_WEIGHTS",
     "FUSIONS",
     "LEXICAL_SIGNALS",
@@ -33,10 +34,11 @@ Z_SCORE = "z_score"
 RECIPROCAL_RANK = "reciprocal_rank"
 FUSIONS = (MIN_MAX, Z_SCORE, RECIPROCAL_RANK)
 RRF_K = 60
+DEFAULT_FUSION = Z_SCORE
 DEFAULT_WEIGHTS: Mapping[str, float] = {
-    "bm25": 0.27,
-    "tfidf": 0.14,
-    "word2vec": 0.09,
+    "bm25": 0.25,
+    "tfidf": 0.15,
+    "word2vec": 0.10,
     "bert": 0.50,
 }
 LEXICAL_SIGNALS = ("bm25", "tfidf", "word2vec")
@@ -44,8 +46,8 @@ LEXICAL_SIGNALS = ("bm25", "tfidf", "word2vec")
 _TYPICAL_SHARE = 1 / 2.2
 # In longer queries ever fewer of the words can be expected in one document.
 _FEW_WORDS = 5
-# Standard deviations that map to 0 and 1, so that z-scores weigh like min-max scores.
-_Z_SPAN = 3.0
+# Standard deviations above the lowest candidate that count as 1; hardly any score reaches it.
+_Z_SPAN = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,17 @@ def fit_normalization(method: str, raw: NDArray[np.float64]) -> Normalization:
     known = raw[~np.isnan(raw)]
     if method == RECIPROCAL_RANK or not known.size:
         return Normalization(method)
-    if method == Z_SCORE:
-        low, high = known.mean(), known.mean() + _Z_SPAN * known.std()
-    else:
-        low, high = known.min(), known.max()
+    low, high = float(known.min()), float(known.max())
     if high - low <= 1e-12:
         # All alike: they share the signal's whole weight when they match at all.
-        return Normalization(method, offset=min(float(low), 0.0) - 1.0, scale=float(high > 0))
-    return Normalization(method, offset=float(low), scale=float(1.0 / (high - low)))
+        return Normalization(method, offset=min(low, 0.0) - 1.0, scale=float(high > 0))
+    if method == Z_SCORE:
+        # Counted from the lowest candidate, not from the mean: the order is the same, and no
+        # contribution is negative. A clear winner is so many deviations ahead, while min-max
+        # would bring it down to 1 and everything else with it.
+        scale = 1.0 / (_Z_SPAN * float(known.std()))
+        return Normalization(method, offset=low, scale=scale)
+    return Normalization(method, offset=low, scale=1.0 / (high - low))
 
 
 def lexical_confidence(bm25_share: float, n_stems: int) -> float:

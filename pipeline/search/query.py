@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingest.errors import QueryError
-from pipeline.search.fusion import FUSIONS, MIN_MAX
+from pipeline.search.fusion import DEFAULT_FUSION, FUSIONS
 from pipeline.version.open_version import SIGNALS
 
 __all__ = ["MAX_K", "MAX_QUERY_CHARACTERS", "RESULT_WINDOW", "Query"]
@@ -42,7 +42,7 @@ class Query:
     weights
         Weight of each signal, at least 0; the defaults when ``None``.
     fusion
-        How scores are joined: ``min_max``, ``z_score`` or ``reciprocal_rank``.
+        How scores are joined: ``z_score``, ``min_max`` or ``reciprocal_rank``.
     min_probability
         Leave out hits less likely relevant than this, in [0, 1].
     explain, highlight
@@ -69,7 +69,7 @@ class Query:
     sort: str | None = None
     signals: tuple[str, ...] | None = None
     weights: Mapping[str, float] | None = None
-    fusion: str = MIN_MAX
+    fusion: str = DEFAULT_FUSION
     min_probability: float | None = None
     explain: bool = True
     highlight: bool = True
