@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from pipeline.evaluation.evaluate import Evaluation
 
 __all__ = ["as_csv", "as_markdown", "show_evaluation"]
 
+_SHOWN_CHARACTERS = 80
 _CHANGE_HEADINGS = ("query_id", "baseline", "compared", "difference", "query")
 
 
@@ -113,15 +115,12 @@ def _comparison_rows(comparison: Comparison) -> Iterator[list[str]]:
 
 def _changes(comparison: Comparison) -> Iterator[tuple[str, list[QueryChange]]]:
     yield _counted("gained", comparison.n_gained, comparison.gained), comparison.gained
-    yield (
-        f"{_counted('lost', comparison.n_lost, comparison.lost)}; {comparison.n_equal:,} alike",
-        comparison.lost,
-    )
+    yield _counted("lost", comparison.n_lost, comparison.lost), comparison.lost
 
 
 def _counted(what: str, n_changes: int, shown: Sequence[QueryChange]) -> str:
-    beginning = f"nDCG@10 {what} by {n_changes:,} queries"
-    return beginning + (f", the {len(shown)} most:" if n_changes > len(shown) else "")
+    listed = f"; the {len(shown)} that {what} most" if n_changes > len(shown) else ""
+    return f"{n_changes:,} queries {what} nDCG@10{listed}"
 
 
 def _change_rows(changes: Iterable[QueryChange]) -> Iterator[list[str]]:
@@ -131,7 +130,7 @@ def _change_rows(changes: Iterable[QueryChange]) -> Iterator[list[str]]:
             f"{change.baseline:.4f}",
             f"{change.compared:.4f}",
             f"{change.difference:+.4f}",
-            change.text,
+            textwrap.shorten(change.text, _SHOWN_CHARACTERS, placeholder=" …"),
         ]
 
 

@@ -39,6 +39,7 @@ _FUSIONS = (MIN_MAX, Z_SCORE)
 _K = 10
 # Settings one step apart, a tenth of weight moved from one signal to another.
 _ONE_STEP = 2 / _STEPS + 1e-9
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,7 @@ class _Grid:
 
     settings: list[RankingSettings]
     near: NDArray[np.float64]
+    from_default: NDArray[np.float64]
 
     @classmethod
     def over(cls, signals: Sequence[str]) -> _Grid:
@@ -242,17 +244,28 @@ class _Grid:
         near = (apart < _ONE_STEP).astype(np.float64)
         weightings = [dict(zip(signals, point.tolist(), strict=True)) for point in points]
         tried = [RankingSettings(weights, fusion) for fusion in _FUSIONS for weights in weightings]
-        return cls([default, *tried], near / near.sum(axis=1, keepdims=True))
+        shares = np.array(list(default.weights.values()))
+        from_default = np.abs(points - shares / shares.sum()).sum(axis=1)
+        return cls(
+            [default, *tried],
+            near / near.sum(axis=1, keepdims=True),
+            # The default's own fusion comes first.
+            np.concatenate([from_default + len(points) * at for at in range(len(_FUSIONS))]),
+        )
 
     def choose(self, figures: NDArray[np.float64]) -> int:
-        """The setting to use, given one row of figures a query; 0 is the default."""
+        """The setting to use, given one row of figures a query; 0 is the default.
+
+        Among settings as good as the best, the one nearest the default.
+        """
         gains = figures[:, 1:] - figures[:, :1]
         smooth = np.concatenate(
             [part @ self.near.T for part in np.split(gains, len(_FUSIONS), axis=1)], axis=1
         )
         surely = smooth.mean(axis=0) - smooth.std(axis=0, ddof=1) / np.sqrt(len(figures))
-        best = int(surely.argmax())
-        return best + 1 if surely[best] > 0 else 0
+        best = np.flatnonzero(surely >= surely.max() - _ROUNDING)
+        nearest = int(best[self.from_default[best].argmin()])
+        return nearest + 1 if surely[nearest] > _ROUNDING else 0
 
 
 def _simplex(n_parts: int, total: int) -> Iterator[tuple[int, ...]]:
