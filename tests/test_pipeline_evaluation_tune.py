@@ -246,7 +246,7 @@ def test_adopting_publishes_a_child_of_the_same_files(
     assert hit.doc_id == f"{topic(3)}-about"
     assert "bert" not in hit.explanation
     assert served.search(Query("it", signals=("bert",))).hits[0].explanation["bert"].weight == 1
-    with_weights = served.search(Query("it", weights={"bert": 1, "bm25": 1})).hits[0]
+    with_weights = served.search(Query(topic(3), weights={"bert": 1, "bm25": 1})).hits[0]
     assert with_weights.explanation["bert"].weight == 0.5
     chosen = ndcg(served)
     assert chosen > adopted["ndcg@10"]["default"] + 0.1  # type: ignore[index]
