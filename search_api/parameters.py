@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 from ingest.errors import QueryError
-from pipeline.search.fusion import DEFAULT_FUSION
 from pipeline.search.query import Query
 
 __all__ = [
@@ -113,7 +112,7 @@ def search_from_object(body: Mapping[str, object]) -> SearchRequest:
         sort=_optional_text(given, "sort"),
         signals=_names(given["signals"], "signals") if "signals" in given else None,
         weights=_weights(given["weights"]) if "weights" in given else None,
-        fusion=_text(given.get("fusion", DEFAULT_FUSION), "fusion"),
+        fusion=_text(given["fusion"], "fusion") if "fusion" in given else None,
         min_probability=(
             _number(given["min_probability"], "min_probability")
             if "min_probability" in given

@@ -1,14 +1,18 @@
-"""``trine evaluate``: measure the ranking on judged queries."""
+"""``trine evaluate``: measure the ranking on judged queries, and compare two."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
-from rich.table import Table
 
 from ingest.beir import BeirFolder
+from ingest.errors import QueryError
+from pipeline.command_line.evaluation_formats import as_csv, as_markdown, show_evaluation
 from pipeline.command_line.index import run_index
 from pipeline.command_line.options import (
     Place,
@@ -18,12 +22,24 @@ from pipeline.command_line.options import (
     print_json,
 )
 from pipeline.command_line.progress import BarProgress
+from pipeline.command_line.search import parse_weights, split_names
 from pipeline.encoding.settings import IndexSettings
-from pipeline.evaluation.evaluate import Evaluation, evaluate_searcher
+from pipeline.evaluation.compare import Comparison, compare_runs
+from pipeline.evaluation.evaluate import (
+    HYBRID,
+    Evaluation,
+    evaluate_searcher,
+    judged_queries,
+    run_queries,
+)
+from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import DEFAULT_COLLECTION, CollectionFolder
 
-__all__ = ["evaluate", "evaluation_collection"]
+__all__ = ["Asked", "evaluate", "evaluation_collection", "judged_folder", "judgment_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_FORMATS = ("text", "json", "markdown", "csv")
 
 
 def evaluation_collection(folder: Path) -> str:
@@ -39,56 +55,175 @@ def evaluation_collection(folder: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:100]
 
 
+def judgment_options(command: Command) -> Command:
+    """Add BEIR_DIR, --queries and --qrels; the command takes them as one ``beir``."""
+
+    def with_beir(
+        *, beir_dir: Path, queries: Path | None, qrels: Path | None, **options: object
+    ) -> object:
+        return command(beir=BeirFolder(beir_dir, queries=queries, qrels=qrels), **options)
+
+    with_beir.__name__, with_beir.__doc__ = command.__name__, command.__doc__
+    wrapped: Any = with_beir
+    wrapped.__click_params__ = getattr(command, "__click_params__", [])
+    for decorate in (
+        click.option(
+            "--qrels",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Judgments.  [default: qrels/test.tsv in BEIR_DIR]",
+        ),
+        click.option(
+            "--queries",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Queries.  [default: queries.jsonl in BEIR_DIR]",
+        ),
+        click.argument(
+            "beir_dir",
+            metavar="BEIR_DIR",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+        ),
+    ):
+        wrapped = decorate(wrapped)
+    result: Command = wrapped
+    return result
+
+
+def judged_folder(beir: BeirFolder, place: Place) -> CollectionFolder:
+    """Collection to ask: the one named, or the BEIR folder's own, indexed first if needed."""
+    if place.collection != DEFAULT_COLLECTION:
+        return place.folder
+    folder = CollectionFolder(place.data_dir, evaluation_collection(beir.path))
+    run_index(folder, beir.sources, settings=IndexSettings())
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One side of a comparison: a version, and settings to ask it with.
+
+    Parameters
+    ----------
+    label
+        What it is, in words.
+    version
+        Version id; the current one when ``None``.
+    query
+        Settings; its text is replaced.
+    """
+
+    label: str
+    version: str | None = None
+    query: Query = field(default_factory=lambda: Query("?"))
+
+    @classmethod
+    def parse(cls, text: str) -> Asked:
+        """Read what --compare is given.
+
+        ``default``, a version's id, or ``version=``, ``weights=``, ``fusion=`` and ``signals=``,
+        one or more, with spaces between them.
+
+        Raises
+        ------
+        QueryError
+            If it is none of these, or a value is not allowed.
+
+        Examples
+        --------
+        >>> Asked.parse("fusion=z_score weights=bm25:1,bert:3").query.weights
+        {'bm25': 1.0, 'bert': 3.0}
+        >>> Asked.parse("20260131T120000.123456Z-1f2e3d").version
+        '20260131T120000.123456Z-1f2e3d'
+        """
+        if text.strip() == "default":
+            return cls("default")
+        given = {}
+        for part in text.split() or [""]:
+            name, equals, value = part.partition("=")
+            if not equals:
+                name, value = "version", part
+            if not value or name in given or name not in {"version", *_SETTINGS}:
+                raise QueryError(
+                    f"--compare is {text!r}; write default, a version's id, or version=, weights=, "
+                    "fusion=, signals=, as in 'fusion=z_score weights=bm25:0.5,bert:0.5'"
+                )
+            given[name] = value
+        version = given.pop("version", None)
+        settings: dict[str, Any] = {name: _SETTINGS[name](value) for name, value in given.items()}
+        return cls(text.strip(), version, replace(Query("?"), **settings))
+
+    def open(self, folder: CollectionFolder) -> Searcher:
+        """The searcher to ask."""
+        return Searcher.open(folder.name, data_dir=folder.data_dir, version=self.version)
+
+
+_SETTINGS: dict[str, Callable[[str], object]] = {
+    "weights": parse_weights,
+    "fusion": str,
+    "signals": split_names,
+}
+
+
 @click.command()
-@click.argument(
-    "beir_dir", metavar="BEIR_DIR", type=click.Path(path_type=Path, exists=True, file_okay=False)
+@judgment_options
+@click.option(
+    "--compare",
+    "compared",
+    multiple=True,
+    metavar="WHAT",
+    help="Compare the hybrid with WHAT: default, a version's id, or version=, weights=, fusion=, "
+    "signals= ('fusion=z_score weights=bm25:0.5,bert:0.5'). Given twice, the first is the "
+    "baseline; given once, the current version as it is.",
 )
 @click.option(
-    "--queries",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Queries.  [default: queries.jsonl in BEIR_DIR]",
-)
-@click.option(
-    "--qrels",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Judgments.  [default: qrels/test.tsv in BEIR_DIR]",
+    "--format",
+    "output_format",
+    type=click.Choice(_FORMATS),
+    help="How to print the figures; --json is json.  [default: text]",
 )
 @common_options
-def evaluate(*, beir_dir: Path, queries: Path | None, qrels: Path | None, place: Place) -> None:
+def evaluate(
+    *, beir: BeirFolder, compared: tuple[str, ...], output_format: str | None, place: Place
+) -> None:
     """Measure each signal and the hybrid on the judged queries of BEIR_DIR.
 
     Its corpus is indexed first with the defaults of `trine index`, unless --collection names a
-    collection to ask instead.
+    collection to ask instead. With --compare, a paired randomization test says whether the
+    difference is more than chance, and the queries that gained and lost most are listed.
     """
-    beir = BeirFolder(beir_dir, queries=queries, qrels=qrels)
-    texts, judgments = beir.queries(), beir.qrels()
-    if place.collection == DEFAULT_COLLECTION:
-        folder = CollectionFolder(place.data_dir, evaluation_collection(beir_dir))
-        run_index(folder, beir.sources, settings=IndexSettings())
-    else:
-        folder = place.folder
-    searcher = Searcher.open(folder.name, data_dir=place.data_dir)
-    evaluation = evaluate_searcher(
-        searcher, texts, judgments, progress=BarProgress(error_console())
-    )
-    if place.as_json:
-        print_json(evaluation.to_json())
-    else:
-        _show(evaluation)
+    if place.as_json and output_format not in {None, "json"}:
+        raise click.UsageError(f"--json and --format {output_format} exclude each other")
+    if len(compared) > 2:
+        raise click.UsageError("--compare can be given once or twice")
+    sides = [Asked.parse(text) for text in compared]
+    if len(sides) < 2:
+        sides.insert(0, Asked("default"))
+    texts, qrels = beir.queries(), beir.qrels()
+    judged = judged_queries(texts, qrels)
+    folder = judged_folder(beir, place)
+    opened = [side.open(folder) for side in sides]
+    progress = BarProgress(error_console())
+    evaluation = evaluate_searcher(opened[0], texts, judged, base=sides[0].query, progress=progress)
+    comparison = None
+    if len(sides) > 1:
+        asked = {query_id: texts[query_id] for query_id in judged}
+        with progress.stage("compared", len(asked)) as advance:
+            run = run_queries(opened[1], asked, sides[1].query, advance)
+        first, second = (
+            f"{side.label} (version {searcher.version})"
+            for side, searcher in zip(sides, opened, strict=True)
+        )
+        comparison = compare_runs((first, evaluation.runs[HYBRID]), (second, run), asked, judged)
+    _print(evaluation, comparison, "json" if place.as_json else output_format or "text")
 
 
-def _show(evaluation: Evaluation) -> None:
-    console = output_console()
-    console.print(
-        f"{evaluation.collection}: {evaluation.n_documents:,} documents, "
-        f"{evaluation.n_queries:,} judged queries"
-    )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("signal")
-    for name in next(iter(evaluation.signals.values())):
-        table.add_column(name, justify="right")
-    for signal, figures in evaluation.signals.items():
-        table.add_row(signal, *(f"{value:.4f}" for value in figures.values()))
-    console.print(table)
-    latency = ", ".join(f"{name} {value:.1f}" for name, value in evaluation.latency_ms.items())
-    console.print(f"latency of a query, ms: {latency}")
+def _print(evaluation: Evaluation, comparison: Comparison | None, output_format: str) -> None:
+    if output_format == "json":
+        figures = evaluation.to_json()
+        print_json(
+            figures if comparison is None else figures | {"comparison": comparison.to_json()}
+        )
+    elif output_format == "text":
+        show_evaluation(evaluation, comparison, output_console())
+    else:
+        write = as_markdown if output_format == "markdown" else as_csv
+        click.echo(write(evaluation, comparison).encode())

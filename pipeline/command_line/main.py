@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from importlib.metadata import entry_points
@@ -16,6 +17,7 @@ from pipeline.command_line.evaluate import evaluate
 from pipeline.command_line.index import index
 from pipeline.command_line.options import print_json
 from pipeline.command_line.search import search
+from pipeline.command_line.tune import tune
 from pipeline.command_line.versions import versions
 
 __all__ = ["cli", "main"]
@@ -46,7 +48,7 @@ def cli() -> None:
     """Semantic search over your own documents, on your own machine."""
 
 
-for _command in (index, search, evaluate, versions, collections, delete):
+for _command in (index, search, evaluate, tune, versions, collections, delete):
     cli.add_command(_command)
 
 
@@ -100,7 +102,9 @@ def _fail(message: str, arguments: list[str] | None) -> None:
 def _wants_json(arguments: list[str] | None) -> bool:
     given = sys.argv[1:] if arguments is None else arguments
     options = given[: given.index("--")] if "--" in given else given
-    return "--json" in options
+    # trine evaluate --format json, in one word or two.
+    pairs = {f"{first}={second}" for first, second in itertools.pairwise(options)}
+    return "--json" in options or "--format=json" in {*options, *pairs}
 
 
 if __name__ == "__main__":

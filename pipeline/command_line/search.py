@@ -11,7 +11,7 @@ from rich.text import Text
 from ingest.errors import QueryError
 from pipeline.command_line.options import Place, common_options, output_console, print_json
 from pipeline.search.answer import Answer, Hit
-from pipeline.search.fusion import DEFAULT_FUSION, FUSIONS
+from pipeline.search.fusion import FUSIONS
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 
@@ -76,10 +76,8 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 @click.option("--weights", help="Weights, as in bm25:0.3,bert:0.7.")
 @click.option(
     "--fusion",
-    default=DEFAULT_FUSION,
-    show_default=True,
     type=click.Choice(FUSIONS),
-    help="How scores become one.",
+    help="How scores become one.  [default: z_score, or what the version was tuned to]",
 )
 @click.option("--min-probability", type=float, help="Leave out hits less likely relevant.")
 @click.option("--explain", is_flag=True, help="Show what each signal contributed.")
@@ -95,7 +93,7 @@ def search(
     sort: str | None,
     signals: str | None,
     weights: str | None,
-    fusion: str,
+    fusion: str | None,
     min_probability: float | None,
     explain: bool,
     version_id: str | None,

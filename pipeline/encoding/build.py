@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -105,6 +105,8 @@ def build_version(
     ----------
     documents
         Everything the collection shall hold, streamed.
+    settings
+        What to build. Weights the current version adopted stay unless it names others.
     sources
         What to remember as the documents' origin, for ``trine reindex``.
     full
@@ -127,11 +129,22 @@ def build_version(
     """
     with collection.writing():
         building = collection.begin_version(new_version_id())
+        if not settings.ranking:
+            settings = settings.with_ranking(_adopted_ranking(collection))
         try:
             run = _Build(collection, building, settings, full, progress or SilentProgress())
             return run.run(documents, list(sources), refit=refit)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+
+
+def _adopted_ranking(collection: CollectionFolder) -> Mapping[str, object]:
+    try:
+        current = collection.manifest(collection.current())
+    except TrineError:
+        # There is none, or a damaged one, which is no reason not to build.
+        return {}
+    return IndexSettings.from_manifest(current.settings).ranking
 
 
 class _Build:
@@ -178,7 +191,7 @@ class _Build:
             cut = self._build(store, encoders)
             manifest = self._describe(store, cut, sources, parent)
         self._verify()
-        self._publish()
+        self._collection.publish_built(self._folder)
         self._seconds["total"] = time.perf_counter() - began
         return self._summary(manifest, change, published=True)
 
@@ -372,15 +385,6 @@ class _Build:
                 raise IndexCorruptError(
                     f"the new version failed its check and was not published: {problems[0]}"
                 )
-
-    def _publish(self) -> None:
-        version = self._collection.finish_version(self._folder).name
-        try:
-            self._collection.publish(version)
-        except BaseException:
-            if self._collection.current_or_none() != version:
-                self._collection.remove_version(version)
-            raise
 
     def _summary(
         self, manifest: Manifest, change: CorpusChange, *, published: bool

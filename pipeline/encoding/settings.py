@@ -50,30 +50,37 @@ class IndexSettings:
         ``{"bert": {"model": "/models/bge-small"}}``.
     source_options
         How the sources are read, where that differs from the defaults: ``{"id_field": "key"}``.
+    ranking
+        Adopted weights and where they come from, as the search pipeline reads them; empty for
+        Trine's own. They decide nothing about what is built.
     """
 
     signals: tuple[str, ...] = SIGNALS
     encoders: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     source_options: Mapping[str, object] = field(default_factory=dict)
+    ranking: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def from_manifest(cls, settings: Mapping[str, object]) -> IndexSettings:
         """Settings as a manifest keeps them."""
         signals = settings.get("signals", SIGNALS)
         encoders, source_options = settings.get("encoders"), settings.get("source_options")
+        ranking = settings.get("ranking")
         return cls(
             checked_signals(signals) if isinstance(signals, list | tuple) else SIGNALS,
             encoders if isinstance(encoders, Mapping) else {},
             source_options if isinstance(source_options, Mapping) else {},
+            ranking if isinstance(ranking, Mapping) else {},
         )
 
     def to_manifest(self) -> dict[str, object]:
         """Settings as JSON keeps them."""
-        return {
+        kept: dict[str, object] = {
             "signals": list(self.signals),
             "encoders": {name: dict(arguments) for name, arguments in self.encoders.items()},
             "source_options": dict(self.source_options),
         }
+        return {**kept, "ranking": dict(self.ranking)} if self.ranking else kept
 
     def with_signals(self, signals: Iterable[str]) -> IndexSettings:
         """The same settings with other signals."""
@@ -87,6 +94,10 @@ class IndexSettings:
     def with_source_options(self, options: Mapping[str, object]) -> IndexSettings:
         """The same settings with some source options replaced."""
         return replace(self, source_options={**self.source_options, **options})
+
+    def with_ranking(self, ranking: Mapping[str, object]) -> IndexSettings:
+        """The same settings with other weights."""
+        return replace(self, ranking=ranking)
 
     def create(self, name: str) -> Encoder:
         """A new, unfitted encoder for one signal."""

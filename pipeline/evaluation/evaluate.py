@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from encoders.protocol import ProgressCallback
 from ingest.errors import CorpusError
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.evaluation.metrics import measure
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 
-__all__ = ["HYBRID", "Evaluation", "evaluate_searcher"]
+__all__ = ["HYBRID", "Evaluation", "evaluate_searcher", "judged_queries", "run_queries"]
 
 HYBRID = "hybrid"
 _DEPTH = 100
@@ -77,32 +78,19 @@ def evaluate_searcher(
     CorpusError
         If a judged query has no text, or none is judged.
     """
-    judged = {
-        query_id: found
-        for query_id, found in qrels.items()
-        if any(relevance > 0 for relevance in found.values())
-    }
-    if not judged:
-        raise CorpusError("no query has a relevant document: nothing to evaluate")
-    if missing := [query_id for query_id in judged if query_id not in queries]:
-        raise CorpusError(f"query {missing[0]!r} is judged but has no text")
+    judged = judged_queries(queries, qrels)
+    texts = {query_id: queries[query_id] for query_id in judged}
     base = base or Query("?")
     searcher.warm()
-    ways: dict[str, tuple[str, ...] | None] = {name: (name,) for name in searcher.signals}
-    ways[HYBRID] = base.signals
+    ways = {name: replace(base, signals=(name,), weights=None) for name in searcher.signals}
+    ways[HYBRID] = base
     runs: dict[str, dict[str, list[str]]] = {}
     watched = progress or SilentProgress()
-    for name, signals in ways.items():
+    for name, asked in ways.items():
         with watched.stage(name, len(judged)) as advance:
-            runs[name] = {}
-            weights = base.weights if name == HYBRID else None
-            for query_id in judged:
-                asked = _deep(base, queries[query_id], signals, weights)
-                found = [hit.doc_id for hit in searcher.search(asked).hits]
-                runs[name][query_id] = [doc_id for doc_id in found if doc_id != query_id]
-                advance(1)
+            runs[name] = run_queries(searcher, texts, asked, advance)
     with watched.stage("latency", len(judged)) as advance:
-        latency_ms = _latency(searcher, [queries[query_id] for query_id in judged], base)
+        latency_ms = _latency(searcher, list(texts.values()), base)
         advance(len(judged))
     return Evaluation(
         collection=searcher.collection,
@@ -115,21 +103,39 @@ def evaluate_searcher(
     )
 
 
-def _deep(
-    base: Query,
-    text: str,
-    signals: tuple[str, ...] | None,
-    weights: Mapping[str, float] | None,
-) -> Query:
-    return replace(
-        base,
-        text=text,
-        k=_DEPTH,
-        signals=signals,
-        weights=weights,
-        explain=False,
-        highlight=False,
-    )
+def judged_queries(
+    queries: Mapping[str, str], qrels: Mapping[str, Mapping[str, int]]
+) -> dict[str, Mapping[str, int]]:
+    """Judgments of the queries that have a relevant document.
+
+    Raises
+    ------
+    CorpusError
+        If a judged query has no text, or none is judged.
+    """
+    judged = {
+        query_id: found
+        for query_id, found in qrels.items()
+        if any(relevance > 0 for relevance in found.values())
+    }
+    if not judged:
+        raise CorpusError("no query has a relevant document: nothing to evaluate")
+    if missing := [query_id for query_id in judged if query_id not in queries]:
+        raise CorpusError(f"query {missing[0]!r} is judged but has no text")
+    return judged
+
+
+def run_queries(
+    searcher: Searcher, texts: Mapping[str, str], base: Query, advance: ProgressCallback
+) -> dict[str, list[str]]:
+    """The best 100 doc_ids of each query, its own id left out, asked as ``base`` asks."""
+    run = {}
+    for query_id, text in texts.items():
+        asked = replace(base, text=text, k=_DEPTH, explain=False, highlight=False)
+        found = [hit.doc_id for hit in searcher.search(asked).hits]
+        run[query_id] = [doc_id for doc_id in found if doc_id != query_id]
+        advance(1)
+    return run
 
 
 def _latency(searcher: Searcher, texts: Sequence[str], base: Query) -> dict[str, float]:

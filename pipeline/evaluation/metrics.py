@@ -9,7 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-__all__ = ["average_precision", "measure", "ndcg", "recall", "reciprocal_rank"]
+__all__ = [
+    "NDCG_AT_10",
+    "average_precision",
+    "measure",
+    "measure_each",
+    "ndcg",
+    "recall",
+    "reciprocal_rank",
+]
+
+NDCG_AT_10 = "ndcg@10"
 
 
 def ndcg(ranking: Sequence[str], judgments: Mapping[str, int], k: int) -> float:
@@ -95,11 +105,33 @@ def measure(
         For each judged query the relevance of documents. A query absent from ``run`` found
         nothing.
     """
-    totals = {"ndcg@10": 0.0, "recall@100": 0.0, "mrr@10": 0.0, "map": 0.0}
-    for query_id, judgments in qrels.items():
-        ranking = run.get(query_id, ())
-        totals["ndcg@10"] += ndcg(ranking, judgments, 10)
-        totals["recall@100"] += recall(ranking, judgments, 100)
-        totals["mrr@10"] += reciprocal_rank(ranking, judgments, 10)
-        totals["map"] += average_precision(ranking, judgments)
+    totals = dict.fromkeys(_measures((), {}), 0.0)
+    for figures in measure_each(run, qrels).values():
+        for name, value in figures.items():
+            totals[name] += value
     return {name: total / len(qrels) if qrels else 0.0 for name, total in totals.items()}
+
+
+def measure_each(
+    run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, float]]:
+    """nDCG@10, recall@100, MRR@10 and average precision of each judged query.
+
+    Examples
+    --------
+    >>> measure_each({"q": ["b", "a"]}, {"q": {"a": 1}})["q"]["mrr@10"]
+    0.5
+    """
+    return {
+        query_id: _measures(run.get(query_id, ()), judgments)
+        for query_id, judgments in qrels.items()
+    }
+
+
+def _measures(ranking: Sequence[str], judgments: Mapping[str, int]) -> dict[str, float]:
+    return {
+        NDCG_AT_10: ndcg(ranking, judgments, 10),
+        "recall@100": recall(ranking, judgments, 100),
+        "mrr@10": reciprocal_rank(ranking, judgments, 10),
+        "map": average_precision(ranking, judgments),
+    }

@@ -142,6 +142,8 @@ def effective_weights(
     active: Sequence[bool],
     weights: Mapping[str, float] | None,
     confidence: float = 1.0,
+    *,
+    defaults: Mapping[str, float] = DEFAULT_WEIGHTS,
 ) -> NDArray[np.float64]:
     """Weights that add up to 1 over the signals that have anything to say about a query.
 
@@ -156,6 +158,8 @@ def effective_weights(
     confidence
         Factor of the lexical signals' default weights, in [0, 1]; weights asked for stay as
         they are.
+    defaults
+        What weighs where nothing is wanted: Trine's own weights, or those a version was tuned to.
 
     Examples
     --------
@@ -164,7 +168,7 @@ def effective_weights(
     >>> effective_weights(["bm25", "bert"], [True, True], {"bm25": 3, "bert": 1}).tolist()
     [0.75, 0.25]
     """
-    wanted = DEFAULT_WEIGHTS if weights is None else weights
+    wanted = defaults if weights is None else weights
     raw = np.array(
         [wanted.get(name, 0.0) * alive for name, alive in zip(names, active, strict=True)]
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingest.errors import QueryError
-from pipeline.search.fusion import DEFAULT_FUSION, FUSIONS
+from pipeline.search.fusion import FUSIONS
 from pipeline.version.open_version import SIGNALS
 
 __all__ = ["MAX_K", "MAX_QUERY_CHARACTERS", "RESULT_WINDOW", "Query"]
@@ -40,9 +40,10 @@ class Query:
     signals
         Signals to use; all the version holds when ``None``.
     weights
-        Weight of each signal, at least 0; the defaults when ``None``.
+        Weight of each signal, at least 0; the version's own when ``None``.
     fusion
-        How scores are joined: ``z_score``, ``min_max`` or ``reciprocal_rank``.
+        How scores are joined: ``z_score``, ``min_max`` or ``reciprocal_rank``; the version's
+        own when ``None``, which is ``z_score`` unless it was tuned.
     min_probability
         Leave out hits less likely relevant than this, in [0, 1].
     explain, highlight
@@ -69,7 +70,7 @@ class Query:
     sort: str | None = None
     signals: tuple[str, ...] | None = None
     weights: Mapping[str, float] | None = None
-    fusion: str = DEFAULT_FUSION
+    fusion: str | None = None
     min_probability: float | None = None
     explain: bool = True
     highlight: bool = True
@@ -121,7 +122,7 @@ class Query:
                     f"the weight of {name} is {weight}; it must be a number from 0",
                     parameter="weights",
                 )
-        if self.fusion not in FUSIONS:
+        if self.fusion is not None and self.fusion not in FUSIONS:
             raise QueryError(
                 f"unknown fusion {self.fusion!r}; fusions are {', '.join(FUSIONS)}",
                 parameter="fusion",

@@ -10,21 +10,22 @@ does not depend on the page asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.search.fusion import (
+    DEFAULT_WEIGHTS,
     Normalization,
     effective_weights,
     fit_normalization,
     lexical_confidence,
 )
 from pipeline.search.query import RESULT_WINDOW
-from pipeline.search.regularization import N_REGULARIZED, regularization
+from pipeline.search.regularization import N_REGULARIZED, regularization, similarities
 from pipeline.search.signals import Candidates, PassageScorer, Scorer
 from pipeline.version.vector_index import VectorIndex
 
@@ -33,6 +34,7 @@ __all__ = ["DEPTH", "Ranking", "Retrieval", "retrieve"]
 DEPTH = 200
 # tantivy adds up in 32 bits, in an order that depends on how it walks the postings.
 _ROUNDING = 1e-6
+_ALL = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,39 @@ class Retrieval:
     normalizations: tuple[Normalization, ...]
     exactness: Mapping[int, float]
     passage_index: VectorIndex | None
+    confidence: float = 1.0
+
+    @property
+    def active(self) -> list[bool]:
+        """Which signals proposed any candidate, in the order of ``scorers``."""
+        return [len(found.rows) > 0 for found in self.candidates.values()]
+
+    def with_defaults(self, weights: Mapping[str, float], fusion: str) -> Retrieval:
+        """The same query under other default weights; no signal is asked again.
+
+        A signal without weight is left out with its candidates, as if it had not been asked.
+        """
+        names = [name for name in self.scorers if weights.get(name, 0.0) > 0]
+        candidates = {name: self.candidates[name] for name in names}
+        head = _head(candidates.values(), self.exactness, self.allowed)
+        of_names = [list(self.scorers).index(name) for name in names]
+        raw = self.head_raw[of_names][:, np.searchsorted(self.head, head)]
+        kept = replace(
+            self,
+            scorers={name: self.scorers[name] for name in names},
+            candidates=candidates,
+            head=head,
+            head_raw=raw,
+            normalizations=tuple(fit_normalization(fusion, values) for values in raw),
+            confidence=self.confidence if "bm25" in names else 1.0,
+        )
+        return kept.with_weights(
+            effective_weights(names, kept.active, None, kept.confidence, defaults=weights)
+        )
+
+    def with_weights(self, weights: NDArray[np.float64]) -> Retrieval:
+        """The same query and signals under other effective weights."""
+        return replace(self, weights=weights)
 
     @property
     def total(self) -> int:
@@ -134,13 +169,26 @@ class Retrieval:
         The order, and every score, is the same whatever ``n_wanted`` is.
         """
         ranking = self.head_ranking
-        if self._has_tail:
-            base = ranking.contributions.sum(axis=0)
-            n_safe = int(np.count_nonzero(base > self._tail_bound() + _ROUNDING))
-            if n_safe < max(n_wanted, N_REGULARIZED):
-                rows = self._window()
-                ranking = self._score(rows, _raw_scores(self.scorers, rows))
+        if self.n_safe(ranking.contributions.sum(axis=0), self.weights) < max(
+            n_wanted, N_REGULARIZED
+        ):
+            rows = self._window()
+            ranking = self._score(rows, _raw_scores(self.scorers, rows))
         return self._finish(ranking)
+
+    def n_safe(self, base: NDArray[np.float64], weights: NDArray[np.float64]) -> int:
+        """How many candidates no document can outrank that no signal proposed.
+
+        Parameters
+        ----------
+        base
+            float64, shape (n,): each candidate's contributions, added up.
+        weights
+            float64, shape (n_signals,): the weights they were made with.
+        """
+        if not self._has_tail:
+            return _ALL
+        return int(np.count_nonzero(base > weights @ self._tail_edges + _ROUNDING))
 
     def rank_rows(self, rows: NDArray[np.int64]) -> Ranking:
         """Score the given documents, in the given order, without regularisation."""
@@ -150,9 +198,10 @@ class Retrieval:
         matched = self.scorers["bm25"].candidates(RESULT_WINDOW, self.allowed)
         return np.union1d(self.head, matched.rows)
 
-    def _tail_bound(self) -> float:
-        """Most a document can score that no signal proposed."""
-        bound = 0.0
+    @cached_property
+    def _tail_edges(self) -> NDArray[np.float64]:
+        """Most each signal can give, before its weight, to a document no signal proposed."""
+        edges = np.zeros(len(self.candidates))
         for position, (name, found) in enumerate(self.candidates.items()):
             # A signal that proposed fewer than it was asked for proposed all it has.
             if len(found.rows) < DEPTH or not len(found.scores):
@@ -160,8 +209,8 @@ class Retrieval:
             edge = self.normalizations[position].apply(
                 found.scores[-1:], np.array([len(found.rows) + 1 if name == "bm25" else 0])
             )
-            bound += float(self.weights[position] * edge[0])
-        return bound
+            edges[position] = edge[0]
+        return edges
 
     def _score(self, rows: NDArray[np.int64], raw: NDArray[np.float64]) -> Ranking:
         ranks = np.zeros(raw.shape, np.int64)
@@ -193,15 +242,22 @@ class Retrieval:
             scores,
         )
 
+    def similarities(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """How alike documents are by their best passages; ``None`` where nothing is smoothed."""
+        bert = self.scorers.get("bert")
+        # One signal alone is ranked as it ranks.
+        if len(self.scorers) < 2 or not self.passage_index or not isinstance(bert, PassageScorer):
+            return None
+        _, passages = bert.best_passages(rows)
+        return similarities(self.passage_index.vectors[passages])
+
     def _finish(self, ranking: Ranking) -> Ranking:
         base = ranking.contributions.sum(axis=0)
         top = np.lexsort((ranking.rows, -base))[:N_REGULARIZED]
         added = np.zeros(len(ranking))
-        bert = self.scorers.get("bert")
-        # One signal alone is ranked as it ranks.
-        if len(self.scorers) > 1 and self.passage_index and isinstance(bert, PassageScorer):
-            _, passages = bert.best_passages(ranking.rows[top])
-            added[top] = regularization(base[top], self.passage_index.vectors[passages])
+        similarity = self.similarities(ranking.rows[top])
+        if similarity is not None:
+            added[top] = regularization(base[top], similarity)
         scores = _add_up(ranking.contributions, added, ranking.exactness)
         order = np.lexsort((ranking.rows, -scores))
         fields = {**vars(ranking), "regularization": added, "scores": scores}
@@ -218,6 +274,7 @@ def retrieve(
     passage_index: VectorIndex | None,
     best_bm25: float,
     n_stems: int,
+    defaults: Mapping[str, float] = DEFAULT_WEIGHTS,
 ) -> Retrieval:
     """Collect every signal's candidates and score each by every signal.
 
@@ -234,28 +291,38 @@ def retrieve(
         Upper bound of the BM25 score any document can reach for this query.
     n_stems
         Distinct stems in the query.
+    defaults
+        Weights where ``weights`` is ``None``.
     """
     candidates = {name: scorer.candidates(DEPTH, allowed) for name, scorer in scorers.items()}
-    named = np.array(sorted(exactness), np.int64)
-    if allowed is not None:
-        named = named[allowed[named]]
-    head = np.unique(np.concatenate([found.rows for found in candidates.values()] + [named]))
+    head = _head(candidates.values(), exactness, allowed)
     raw = _raw_scores(scorers, head)
     normalizations = tuple(fit_normalization(fusion, values) for values in raw)
     active = [len(found.rows) > 0 for found in candidates.values()]
+    confidence = _confidence(candidates, best_bm25, n_stems)
     return Retrieval(
         scorers=scorers,
         allowed=allowed,
         candidates=candidates,
         head=head,
         head_raw=raw,
-        weights=effective_weights(
-            list(scorers), active, weights, _confidence(candidates, best_bm25, n_stems)
-        ),
+        weights=effective_weights(list(scorers), active, weights, confidence, defaults=defaults),
         normalizations=normalizations,
         exactness=exactness,
         passage_index=passage_index,
+        confidence=confidence,
     )
+
+
+def _head(
+    candidates: Iterable[Candidates],
+    exactness: Mapping[int, float],
+    allowed: NDArray[np.bool_] | None,
+) -> NDArray[np.int64]:
+    named = np.array(sorted(exactness), np.int64)
+    if allowed is not None:
+        named = named[allowed[named]]
+    return np.unique(np.concatenate([found.rows for found in candidates] + [named]))
 
 
 def _confidence(candidates: Mapping[str, Candidates], best_bm25: float, n_stems: int) -> float:

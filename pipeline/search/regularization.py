@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from encoders.protocol import Embeddings
 
-__all__ = ["N_REGULARIZED", "regularization"]
+__all__ = ["N_REGULARIZED", "regularization", "similarities"]
 
 N_REGULARIZED = 50
 _N_NEIGHBORS = 5
@@ -22,8 +22,10 @@ _SHARPNESS = 4
 _BLOCK_ROWS = 10
 
 
-def regularization(scores: NDArray[np.float64], embeddings: Embeddings) -> NDArray[np.float64]:
-    """What smoothing adds to each score.
+def regularization(
+    scores: NDArray[np.float64], similarity: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What smoothing adds to each score, for one list of documents or many at once.
 
     A score becomes the mean of itself and its nearest neighbours' scores, the neighbours weighted
     by similarity; it never leaves the range of the scores given.
@@ -31,39 +33,55 @@ def regularization(scores: NDArray[np.float64], embeddings: Embeddings) -> NDArr
     Parameters
     ----------
     scores
-        float64, shape (n,): fused scores of the best documents.
-    embeddings
-        float32, shape (n, dimension), unit rows: one embedding of each.
+        float64, shape (..., n): fused scores of the best documents.
+    similarity
+        float64, shape (..., n, n): how alike they are, from ``similarities``.
 
     Returns
     -------
-    float64, shape (n,)
+    float64, shape (..., n)
         To be added to each score; all zero for fewer than three documents.
 
     Examples
     --------
     >>> import numpy as np
     >>> alike = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
-    >>> added = regularization(np.array([0.9, 0.5, 0.7]), alike)
+    >>> added = regularization(np.array([0.9, 0.5, 0.7]), similarities(alike))
     >>> bool(added[0] < 0 < added[1])
     True
     """
-    n_documents = len(scores)
+    n_documents = scores.shape[-1]
     if n_documents < 3:
-        return np.zeros(n_documents)
-    similarity = np.concatenate(
+        return np.zeros(scores.shape)
+    n_neighbors = min(_N_NEIGHBORS, n_documents - 1)
+    nearest = np.argsort(-similarity, axis=-1, kind="stable")[..., :n_neighbors]
+    cosine = np.clip(np.take_along_axis(similarity, nearest, axis=-1), 0, 1)
+    weight = _STRENGTH * cosine**_SHARPNESS
+    theirs = np.take_along_axis(scores[..., None, :], nearest, axis=-1)
+    difference = theirs - scores[..., None]
+    added: NDArray[np.float64] = (weight * difference).sum(axis=-1) / (1 + weight.sum(axis=-1))
+    return added
+
+
+def similarities(embeddings: Embeddings) -> NDArray[np.float64]:
+    """How alike documents are.
+
+    Parameters
+    ----------
+    embeddings
+        float32, shape (n, dimension), unit rows: one embedding of each.
+
+    Returns
+    -------
+    float64, shape (n, n)
+        Cosines, 0 where they are below; -1 on the diagonal, for none is its own neighbour.
+    """
+    products = np.concatenate(
         [
             embeddings[start : start + _BLOCK_ROWS] @ embeddings.T
-            for start in range(0, n_documents, _BLOCK_ROWS)
+            for start in range(0, max(len(embeddings), 1), _BLOCK_ROWS)
         ]
     )
-    similarity = np.clip(similarity, 0, None).astype(np.float64)
+    similarity: NDArray[np.float64] = np.clip(products, 0, None).astype(np.float64)
     np.fill_diagonal(similarity, -1.0)
-    n_neighbors = min(_N_NEIGHBORS, n_documents - 1)
-    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :n_neighbors]
-    weight = (
-        _STRENGTH * np.clip(np.take_along_axis(similarity, nearest, axis=1), 0, 1) ** _SHARPNESS
-    )
-    difference = scores[nearest] - scores[:, None]
-    added: NDArray[np.float64] = (weight * difference).sum(axis=1) / (1 + weight.sum(axis=1))
-    return added
+    return similarity

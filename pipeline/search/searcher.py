@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +21,8 @@ from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText, parse_query_text
-from pipeline.search.ranking import retrieve
+from pipeline.search.ranking import Retrieval, retrieve
+from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.version.collection import (
@@ -45,6 +46,8 @@ class Searcher:
         An open version; ``Searcher.open`` opens one by name.
     collection
         Name of the collection, where it differs from the one the version was built under.
+    ranking
+        What to rank by where a query does not say; what the version keeps when ``None``.
 
     Examples
     --------
@@ -53,8 +56,15 @@ class Searcher:
     'io.IOBase.readlines'
     """
 
-    def __init__(self, version: OpenVersion, *, collection: str | None = None) -> None:
+    def __init__(
+        self,
+        version: OpenVersion,
+        *,
+        collection: str | None = None,
+        ranking: RankingSettings | None = None,
+    ) -> None:
         self._version = version
+        self.ranking = ranking or RankingSettings.from_manifest(version.manifest.settings)
         # The folder's name counts, not the manifest's: a collection can be renamed.
         self.collection = collection or version.manifest.collection
         # A method decorated with lru_cache would keep every searcher alive.
@@ -126,6 +136,10 @@ class Searcher:
         documents = self._version.documents
         return documents.documents([documents.row(doc_id)])[0]
 
+    def doc_ids(self, rows: Sequence[int]) -> list[str]:
+        """External ids of document rows, in the given order."""
+        return self._version.documents.doc_ids(rows)
+
     def facet_fields(self, *, max_values: int = 60, min_share: float = 0.5) -> list[str]:
         """Fields worth offering as facets: few distinct values, held by most documents."""
         metadata = self._version.metadata
@@ -148,29 +162,14 @@ class Searcher:
         """
         clock = _Clock()
         parsed = parse_query_text(query.text, set(self.fields))
-        with clock.stage("filter"):
-            allowed = self._allowed(query, parsed)
-        names = self._signal_names(query)
-        with clock.stage("encode"):
-            scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords)
         best_bm25 = self._best_possible_bm25(parsed)
-        with clock.stage("retrieve"):
-            retrieval = retrieve(
-                scorers,
-                allowed=allowed,
-                weights=query.weights,
-                fusion=query.fusion,
-                exactness=self._exactness(query, parsed),
-                passage_index=self._version.vectors.get("bert"),
-                best_bm25=best_bm25,
-                n_stems=len(parsed.keywords.weights),
-            )
+        retrieval = self._retrieve(query, parsed, best_bm25, clock)
         with clock.stage("rank"):
             page = cut_page(query, retrieval, self._version.metadata, best_bm25)
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
-            bert = scorers.get("bert")
+            bert = retrieval.scorers.get("bert")
             hits = show_hits(self._version, query, parsed, page, bert, self._rarity)
         return Answer(
             query=query.text,
@@ -186,6 +185,39 @@ class Searcher:
             facets=facets,
         )
 
+    def retrieve(self, query: Query) -> Retrieval:
+        """Candidates of a query with every signal's scores, to rank them in more than one way.
+
+        Raises
+        ------
+        QueryError
+            As ``search`` does.
+        """
+        parsed = parse_query_text(query.text, set(self.fields))
+        return self._retrieve(query, parsed, self._best_possible_bm25(parsed), _Clock())
+
+    def _retrieve(
+        self, query: Query, parsed: ParsedText, best_bm25: float, clock: _Clock
+    ) -> Retrieval:
+        with clock.stage("filter"):
+            allowed = self._allowed(query, parsed)
+        defaults = self.ranking.weights_over(self.signals, query.signals)
+        names = self._signal_names(query, defaults)
+        with clock.stage("encode"):
+            scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords)
+        with clock.stage("retrieve"):
+            return retrieve(
+                scorers,
+                allowed=allowed,
+                weights=query.weights,
+                defaults=defaults,
+                fusion=query.fusion or self.ranking.fusion,
+                exactness=self._exactness(query, parsed),
+                passage_index=self._version.vectors.get("bert"),
+                best_bm25=best_bm25,
+                n_stems=len(parsed.keywords.weights),
+            )
+
     def _exactness(self, query: Query, parsed: ParsedText) -> dict[int, float]:
         # Who asks for one signal by name wants to see that signal's own retrieval.
         if query.signals is not None and len(query.signals) == 1:
@@ -194,7 +226,7 @@ class Searcher:
             parsed.meaning, parsed.phrases, self._version.documents, self._version.keywords
         )
 
-    def _signal_names(self, query: Query) -> list[str]:
+    def _signal_names(self, query: Query, defaults: Mapping[str, float]) -> list[str]:
         for name in query.signals or ():
             if name not in self.signals:
                 raise QueryError(
@@ -202,10 +234,9 @@ class Searcher:
                     parameter="signals",
                 )
         chosen = query.signals or self.signals
-        weighted = [name for name in self.signals if name in chosen]
-        if query.weights is not None:
-            # A signal without weight is not asked at all.
-            weighted = [name for name in weighted if query.weights.get(name, 0.0) > 0]
+        weights = defaults if query.weights is None else query.weights
+        # A signal without weight is not asked at all.
+        weighted = [name for name in self.signals if name in chosen and weights.get(name, 0.0) > 0]
         if not weighted:
             raise QueryError(
                 "no signal is left to rank by: give at least one a weight above 0",

@@ -4,7 +4,7 @@
   CURRENT          the current version's id, replaced atomically
   versions/<id>/   one immutable version each
   cache/           embeddings by content hash
-  state/           what changes without a version: the writer's lock
+  state/           what changes without a version: the writer's lock, reports on tuning
 
 <data dir>/state/  belongs to no collection, so none may have that name
 """
@@ -134,6 +134,10 @@ class CollectionFolder:
         """Folder of the embedding cache."""
         return self.path / "cache"
 
+    def tuning_path(self, version: str) -> Path:
+        """File of the last report on tuning one version, adopted or not."""
+        return self.path / "state" / "tuning" / f"{version}.json"
+
     def version_path(self, version: str) -> Path:
         """Folder of one version.
 
@@ -256,6 +260,16 @@ class CollectionFolder:
             temporary.unlink(missing_ok=True)
             raise IndexFolderError(f"cannot publish in {self.path}: {error.strerror}") from error
 
+    def publish_built(self, building: Path) -> None:
+        """Finish a version and make it current; where that fails, nothing of it is left."""
+        version = self.finish_version(building).name
+        try:
+            self.publish(version)
+        except BaseException:
+            if self.current_or_none() != version:
+                self.remove_version(version)
+            raise
+
     def prune(self, keep: int = KEPT_VERSIONS) -> list[str]:
         """Remove all but the newest ``keep`` versions, never the current one; returns their ids."""
         current = self.current_or_none()
@@ -271,6 +285,7 @@ class CollectionFolder:
         doomed = self.versions_path / (version + _BUILDING_SUFFIX)
         (self.versions_path / version).rename(doomed)
         shutil.rmtree(doomed)
+        self.tuning_path(version).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the whole collection; a file it does not know stays, and so does its folder.
