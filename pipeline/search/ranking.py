@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.search.exactness import Exactness
 from pipeline.search.fusion import (
     Normalization,
     effective_weights,
@@ -97,7 +98,7 @@ class Retrieval:
     head_raw: NDArray[np.float64]
     weights: NDArray[np.float64]
     normalizations: tuple[Normalization, ...]
-    exactness: Mapping[int, float]
+    exactness: Exactness
     passage_index: VectorIndex | None
 
     @property
@@ -178,7 +179,7 @@ class Retrieval:
         )
         contributions = self.weights[:, None] * normalized
         none = np.zeros(len(rows))
-        exactness = np.array([self.exactness.get(row, 0.0) for row in rows.tolist()])
+        exactness = np.array([self.exactness.bonuses.get(row, 0.0) for row in rows.tolist()])
         scores = _add_up(contributions, none, exactness)
         return Ranking(
             tuple(self.scorers),
@@ -214,7 +215,7 @@ def retrieve(
     allowed: NDArray[np.bool_] | None,
     weights: Mapping[str, float] | None,
     fusion: str,
-    exactness: Mapping[int, float],
+    exactness: Exactness,
     passage_index: VectorIndex | None,
     best_bm25: float,
     n_stems: int,
@@ -226,8 +227,7 @@ def retrieve(
     allowed
         Documents that may be found, bool, shape (n_documents,); all when ``None``.
     exactness
-        Bonus of documents that are, or literally contain, what was asked for; they are
-        candidates too.
+        Documents that are, or literally contain, what was asked for; they are candidates too.
     passage_index
         Embeddings to regularise over; none when ``None``.
     best_bm25
@@ -236,7 +236,7 @@ def retrieve(
         Distinct stems in the query.
     """
     candidates = {name: scorer.candidates(DEPTH, allowed) for name, scorer in scorers.items()}
-    named = np.array(sorted(exactness), np.int64)
+    named = np.array(sorted(exactness.bonuses), np.int64)
     if allowed is not None:
         named = named[allowed[named]]
     head = np.unique(np.concatenate([found.rows for found in candidates.values()] + [named]))

@@ -16,7 +16,7 @@ from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search.answer import Answer, FacetValue
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
-from pipeline.search.exactness import exactness_bonuses
+from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
@@ -147,7 +147,8 @@ class Searcher:
             cannot be read.
         """
         clock = _Clock()
-        parsed = parse_query_text(query.text, set(self.fields))
+        is_name = bool(self._version.documents.rows_named(query.text))
+        parsed = parse_query_text(query.text, set(self.fields), operators=not is_name)
         with clock.stage("filter"):
             allowed = self._allowed(query, parsed)
         names = self._signal_names(query)
@@ -186,13 +187,11 @@ class Searcher:
             facets=facets,
         )
 
-    def _exactness(self, query: Query, parsed: ParsedText) -> dict[int, float]:
+    def _exactness(self, query: Query, parsed: ParsedText) -> Exactness:
         # Who asks for one signal by name wants to see that signal's own retrieval.
         if query.signals is not None and len(query.signals) == 1:
-            return {}
-        return exactness_bonuses(
-            parsed.meaning, parsed.phrases, self._version.documents, self._version.keywords
-        )
+            return Exactness()
+        return find_exact(query.text, parsed, self._version.documents, self._version.keywords)
 
     def _signal_names(self, query: Query) -> list[str]:
         for name in query.signals or ():
