@@ -171,8 +171,7 @@ class Searcher:
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
-            bert = scorers.get("bert")
-            hits = show_hits(self._version, query, parsed, page, bert, self._rarity)
+            hits = show_hits(self._version, query, parsed, page, scorers, self._rarity)
         return Answer(
             query=query.text,
             collection=self.collection,
