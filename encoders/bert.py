@@ -40,6 +40,8 @@ _PRECISIONS = ("auto", "float32", "bfloat16")
 # Padded tokens of one batch, and texts tokenized before batches are cut from them by length.
 _BATCH_TOKENS = 4096
 _WINDOW_TEXTS = 8192
+# A handful of texts waits for nobody else, and loses less to padding in small batches.
+_SHARES_BATCH_TOKENS = 1024
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _CPU_FLAGS = Path("/proc/cpuinfo")
 # Letters, digits and symbols (emoji, currency) mean something; punctuation alone does not.
@@ -179,7 +181,7 @@ class BertEncoder(Encoder):
             for row, token_ids in tokens.items()
             if _MEANING.search(checked[row]) and not model.is_unknown(token_ids.ids, role)
         }
-        for batch in _token_batches(known):
+        for batch in _token_batches(known, _SHARES_BATCH_TOKENS):
             found = model.token_shares([known[row] for row in batch], role, other)
             for row, of_tokens in zip(batch, found, strict=True):
                 shares[row] = _summed_by_word(tokens[row], of_tokens)
@@ -302,13 +304,15 @@ def _cpu_flags() -> set[str]:
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
-def _token_batches(token_ids: dict[int, NDArray[np.int64]]) -> Iterator[list[int]]:
-    """Rows of similar length together, at most ``_BATCH_TOKENS`` padded tokens a batch."""
+def _token_batches(
+    token_ids: dict[int, NDArray[np.int64]], most_tokens: int = _BATCH_TOKENS
+) -> Iterator[list[int]]:
+    """Rows of similar length together, at most so many padded tokens a batch."""
     # Longest first: the largest batch shows at once whether memory suffices.
     longest_first = sorted(token_ids, key=lambda row: (-len(token_ids[row]), row))
     batch: list[int] = []
     for row in longest_first:
-        if batch and (len(batch) + 1) * len(token_ids[batch[0]]) > _BATCH_TOKENS:
+        if batch and (len(batch) + 1) * len(token_ids[batch[0]]) > most_tokens:
             yield batch
             batch = []
         batch.append(row)

@@ -171,7 +171,8 @@ class BertModel:
 
         Only for a model that ``pools_by_mean``; float64, shape (n_tokens,) for each text.
         """
-        self._torch.set_num_threads(self._threads)
+        # As with a query somebody waits, and others may ask at the same time.
+        self._torch.set_num_threads(1)
         features = self._features(rows, role)
         with self._torch.inference_mode():
             states = self._network[0](features)["token_embeddings"].float().numpy()
