@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import regex  # type: ignore[import-untyped]
 
 from encoders.words import words
-from pipeline.search.query_text import ParsedText
+from pipeline.search.query_text import ParsedText, is_camel_case
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.keyword_index import KeywordIndex
 
@@ -50,10 +50,10 @@ def find_exact(
 ) -> Exactness:
     """Find the documents that are, or literally contain, what was typed.
 
-    What counts, first to last: being named like the whole query (with equal case before other
-    case); how many of the quoted strings and identifiers the document holds as tokens, ignoring
-    case, or is named by; how many of them in equal case; how many of them as words side by side,
-    whatever stands between (``read-only`` for ``"read only"``).
+    What counts, first to last: being named like the whole query (equal case before other case);
+    how many of the quoted strings and identifiers the document holds as tokens, or is named by,
+    ignoring case, though CamelCase is its capitals; how many of them in equal case; how many of
+    the quoted strings as words side by side, whatever stands between.
 
     Parameters
     ----------
@@ -64,8 +64,10 @@ def find_exact(
     """
     named = dict(documents.rows_named(text) or documents.rows_named(parsed.meaning.strip('"')))
     held = {row: _Held() for row in named}
-    for asked in parsed.exact:
-        by_words, by_token, by_case = _rows_holding(asked, documents, keywords)
+    asked = [*parsed.quoted, *parsed.identifiers]
+    for position, one in enumerate(asked):
+        is_quoted = position < len(parsed.quoted)
+        by_words, by_token, by_case = _rows_holding(one, is_quoted, documents, keywords)
         for row in by_words | by_token:
             count = held.setdefault(row, _Held())
             count.words += row in by_words
@@ -78,8 +80,9 @@ def find_exact(
     steps = {rank: step for step, rank in enumerate(sorted(set(ranks.values())), start=1)}
     certain = set(named)
     if parsed.asks_exactly:
-        wanted = len(parsed.exact)
-        certain |= {row for row, count in held.items() if wanted in (count.tokens, count.words)}
+        certain |= {
+            row for row, count in held.items() if max(count.tokens, count.words) == len(asked)
+        }
     return Exactness({row: _STEP * steps[rank] for row, rank in ranks.items()}, frozenset(certain))
 
 
@@ -93,28 +96,35 @@ class _Held:
 
 
 def _rows_holding(
-    asked: str, documents: DocumentStore, keywords: KeywordIndex | None
+    asked: str, is_quoted: bool, documents: DocumentStore, keywords: KeywordIndex | None
 ) -> tuple[set[int], set[int], set[int]]:
     """Rows that hold a string: as words side by side, as a token, as a token of equal case."""
+    by_case_alone = not is_quoted and is_camel_case(asked)
     named = dict(documents.rows_named(asked))
+    by_case = {row for row, case_exact in named.items() if case_exact}
+    # One and the same set where only equal case counts.
+    by_token = by_case if by_case_alone else set(named)
     by_words: set[int] = set()
     if keywords is not None:
         # CamelCase is cut at its humps; who writes it all small has not cut it.
         for phrase in {tuple(words(asked)), tuple(words(asked.lower()))}:
             by_words.update(keywords.rows_with_phrase(phrase).tolist())
     if len(by_words) > _MOST_READ:
-        return by_words, by_words | named.keys(), set()
-    by_token = set(named)
-    by_case = {row for row, case_exact in named.items() if case_exact}
+        return by_words, by_words | by_token, by_case
     pattern = literal_pattern(asked)
     written = " ".join(asked.split())
     for row, title, text in documents.titles_and_texts(sorted(by_words)):
-        for match in (*pattern.finditer(title), *pattern.finditer(text)):
+        found = {
+            " ".join(match.group().split()) == written
+            for part in (title, text)
+            for match in pattern.finditer(part)
+        }
+        if True in found:
+            by_case.add(row)
+        if found and not by_case_alone:
             by_token.add(row)
-            if " ".join(match.group().split()) == written:
-                by_case.add(row)
-                break
-    return by_words, by_token, by_case
+    # Who quotes means these words; an identifier's parts are words like others.
+    return by_words if is_quoted else set(), by_token, by_case
 
 
 def literal_pattern(asked: str) -> regex.Pattern[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from encoders.words import stems, words
 from pipeline.version.keyword_index import KeywordQuery
 
-__all__ = ["ParsedText", "identifiers", "parse_query_text"]
+__all__ = ["ParsedText", "identifiers", "is_camel_case", "parse_query_text"]
 
 # An optional sign, then a phrase or a run without blanks, each at the start of a word.
 _PIECE = re.compile(r'(?<!\S)([+-](?=["]|[^\W\d_]))?(?:"([^"]*)"|([^\s"]\S*))|(\S+)')
@@ -45,8 +45,8 @@ class ParsedText:
         Words of each quoted phrase.
     filters
         (field, value, wanted) conditions; ``wanted`` is ``False`` after ``-``.
-    exact
-        Quoted strings and identifiers, as written, each once.
+    quoted, identifiers
+        Quoted strings, and words that look like identifiers, as written, each once.
     asks_exactly
         Whether these are what the query asks for: something is quoted, or it is all identifiers.
     """
@@ -55,7 +55,8 @@ class ParsedText:
     keywords: KeywordQuery
     phrases: tuple[tuple[str, ...], ...] = ()
     filters: tuple[tuple[str, str, bool], ...] = ()
-    exact: tuple[str, ...] = ()
+    quoted: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
     asks_exactly: bool = False
 
 
@@ -79,8 +80,19 @@ def identifiers(text: str) -> list[str]:
     return found
 
 
+def is_camel_case(word: str) -> bool:
+    """Whether a word is told from others by its capitals.
+
+    Examples
+    --------
+    >>> is_camel_case("HTTPServer"), is_camel_case("HTTP"), is_camel_case("siRNA")
+    (True, False, False)
+    """
+    return bool(_CAMEL.fullmatch(word))
+
+
 def _is_identifier(word: str) -> bool:
-    return any(pattern.fullmatch(word) for pattern in (_SNAKE, _CAMEL, _CODE))
+    return is_camel_case(word) or bool(_SNAKE.fullmatch(word) or _CODE.fullmatch(word))
 
 
 def parse_query_text(
@@ -154,6 +166,7 @@ def _parsed(
         keywords=keywords,
         phrases=tuple(phrases.values()),
         filters=tuple(filters),
-        exact=tuple(dict.fromkeys([*phrases, *named])),
+        quoted=tuple(phrases),
+        identifiers=tuple(name for name in dict.fromkeys(named) if name not in phrases),
         asks_exactly=bool(phrases) or 0 < len(keywords.stems) == n_named_stems,
     )
