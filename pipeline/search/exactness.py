@@ -102,8 +102,7 @@ def _rows_holding(
     by_case_alone = not is_quoted and is_camel_case(asked)
     named = dict(documents.rows_named(asked))
     by_case = {row for row, case_exact in named.items() if case_exact}
-    # One and the same set where only equal case counts.
-    by_token = by_case if by_case_alone else set(named)
+    by_token = set(by_case) if by_case_alone else set(named)
     by_words: set[int] = set()
     if keywords is not None:
         # CamelCase is cut at its humps; who writes it all small has not cut it.
@@ -111,32 +110,28 @@ def _rows_holding(
             by_words.update(keywords.rows_with_phrase(phrase).tolist())
     if len(by_words) > _MOST_READ:
         return by_words, by_words | by_token, by_case
-    pattern = literal_pattern(asked)
-    written = " ".join(asked.split())
+    written, folded = literal_pattern(asked), literal_pattern(asked, ignore_case=True)
     for row, title, text in documents.titles_and_texts(sorted(by_words)):
-        found = {
-            " ".join(match.group().split()) == written
-            for part in (title, text)
-            for match in pattern.finditer(part)
-        }
-        if True in found:
+        if written.search(title) or written.search(text):
             by_case.add(row)
-        if found and not by_case_alone:
+            by_token.add(row)
+        elif not by_case_alone and (folded.search(title) or folded.search(text)):
             by_token.add(row)
     # Who quotes means these words; an identifier's parts are words like others.
     return by_words if is_quoted else set(), by_token, by_case
 
 
-def literal_pattern(asked: str) -> regex.Pattern[str]:
-    """Pattern that finds a string as a token: ignoring case, any blank for a blank.
+def literal_pattern(asked: str, *, ignore_case: bool = False) -> regex.Pattern[str]:
+    """Pattern that finds a string as a token, any blank for a blank.
 
     Examples
     --------
-    >>> pattern = literal_pattern("str.__add__")
+    >>> pattern = literal_pattern("str.__add__", ignore_case=True)
     >>> [bool(pattern.search(text)) for text in ("Str.__add__()", "str.__add__s", "str add")]
     [True, False, False]
     """
     content = r"\s+".join(regex.escape(part) for part in asked.split())
     before = rf"(?<!{_SPACED})" if _SPACED_CHARACTER.match(asked.strip()[:1]) else ""
     after = rf"(?!{_SPACED})" if _SPACED_CHARACTER.match(asked.strip()[-1:]) else ""
-    return regex.compile(before + content + after, regex.V1 | regex.IGNORECASE | regex.FULLCASE)
+    case = regex.IGNORECASE | regex.FULLCASE if ignore_case else regex.V1
+    return regex.compile(before + content + after, regex.V1 | case)
