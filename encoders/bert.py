@@ -14,7 +14,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import regex  # type: ignore[import-untyped]
@@ -26,9 +26,9 @@ from encoders.state import check_texts, read_json, unit_rows, write_json
 from ingest.errors import EncoderError, ModelNotFoundError
 
 if TYPE_CHECKING:
-    from encoders.bert_model import BertModel
+    from encoders.bert_model import BertModel, Tokens
 
-__all__ = ["DEFAULT_MODEL", "RECOMMENDED_OVERLAP_TOKENS", "BertEncoder", "Precision"]
+__all__ = ["DEFAULT_MODEL", "RECOMMENDED_OVERLAP_TOKENS", "BertEncoder", "Precision", "WordShare"]
 
 RECOMMENDED_OVERLAP_TOKENS = 50
 """Tokens that neighbouring passages should share, so that no sentence is only seen cut in two."""
@@ -40,10 +40,28 @@ _PRECISIONS = ("auto", "float32", "bfloat16")
 # Padded tokens of one batch, and texts tokenized before batches are cut from them by length.
 _BATCH_TOKENS = 4096
 _WINDOW_TEXTS = 8192
+# A handful of texts waits for nobody else, and loses less to padding in small batches.
+_SHARES_BATCH_TOKENS = 1024
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _CPU_FLAGS = Path("/proc/cpuinfo")
 # Letters, digits and symbols (emoji, currency) mean something; punctuation alone does not.
 _MEANING = regex.compile(r"[\p{L}\p{N}\p{S}]")
+
+
+class WordShare(NamedTuple):
+    """What one word of a text brings to its similarity with another text.
+
+    Parameters
+    ----------
+    start, end
+        Code points of the text; ``None`` for what the model adds: special tokens, its prompt.
+    share
+        The sum over the word's tokens.
+    """
+
+    start: int | None
+    end: int | None
+    share: float
 
 
 class BertEncoder(Encoder):
@@ -126,6 +144,48 @@ class BertEncoder(Encoder):
         a batch gives stays above 0.999999.
         """
         return self._encode(texts, "query", None)
+
+    def word_shares(
+        self, texts: Sequence[str], other: Embeddings, *, role: Role = "document"
+    ) -> list[list[WordShare]] | None:
+        """Take each text's cosine with another embedding apart, word by word.
+
+        A mean-pooled embedding is the unit vector along the mean of the tokens' states, so its
+        dot product with a vector is a sum over tokens, and exact. What a token's state holds
+        comes from its neighbours too: a share says where the network put the meaning.
+
+        Parameters
+        ----------
+        texts
+            Documents or queries; the part of a text beyond the model's length has no share.
+        other
+            float32, shape (dimension,): what the texts are compared with.
+        role
+            Which of the model's prompts goes before each text.
+
+        Returns
+        -------
+        list, or None
+            Shares of each text, in order; they add up to the cosine, within 1e-5 in float32. A
+            text whose embedding is all zero has none. ``None`` where the model's embedding is
+            not the mean of token states: other poolings, and layers after the pooling.
+        """
+        checked = check_texts(texts, self.name)
+        model = self._model()
+        if not model.pools_by_mean:
+            return None
+        shares: list[list[WordShare]] = [[] for _ in checked]
+        tokens = dict(enumerate(model.tokens(checked, role)))
+        known = {
+            row: token_ids.ids
+            for row, token_ids in tokens.items()
+            if _MEANING.search(checked[row]) and not model.is_unknown(token_ids.ids, role)
+        }
+        for batch in _token_batches(known, _SHARES_BATCH_TOKENS):
+            found = model.token_shares([known[row] for row in batch], role, other)
+            for row, of_tokens in zip(batch, found, strict=True):
+                shares[row] = _summed_by_word(tokens[row], of_tokens)
+        return shares
 
     def token_starts(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Code-point offset where each token of each text begins, sorted, nothing cut off.
@@ -220,6 +280,21 @@ class BertEncoder(Encoder):
         return "bfloat16" if _BFLOAT16_FLAGS & _cpu_flags() else "float32"
 
 
+def _summed_by_word(tokens: Tokens, shares: NDArray[np.float64]) -> list[WordShare]:
+    """Add up the tokens of each word; what stands in no text is one entry, last."""
+    words: dict[int | None, WordShare] = {}
+    for word, (start, end), share in zip(tokens.words, tokens.spans, shares.tolist(), strict=True):
+        known = words.get(word)
+        if word is None:
+            words[None] = WordShare(None, None, share + (known.share if known else 0.0))
+        elif known is None:
+            words[word] = WordShare(start, end, share)
+        else:
+            words[word] = WordShare(known.start, end, known.share + share)
+    outside = words.pop(None, None)
+    return [*words.values(), outside] if outside else list(words.values())
+
+
 def _cpu_flags() -> set[str]:
     """Instruction sets of this CPU as Linux names them; none known elsewhere."""
     try:
@@ -229,13 +304,15 @@ def _cpu_flags() -> set[str]:
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
-def _token_batches(token_ids: dict[int, NDArray[np.int64]]) -> Iterator[list[int]]:
-    """Rows of similar length together, at most ``_BATCH_TOKENS`` padded tokens a batch."""
+def _token_batches(
+    token_ids: dict[int, NDArray[np.int64]], most_tokens: int = _BATCH_TOKENS
+) -> Iterator[list[int]]:
+    """Rows of similar length together, at most so many padded tokens a batch."""
     # Longest first: the largest batch shows at once whether memory suffices.
     longest_first = sorted(token_ids, key=lambda row: (-len(token_ids[row]), row))
     batch: list[int] = []
     for row in longest_first:
-        if batch and (len(batch) + 1) * len(token_ids[batch[0]]) > _BATCH_TOKENS:
+        if batch and (len(batch) + 1) * len(token_ids[batch[0]]) > most_tokens:
             yield batch
             batch = []
         batch.append(row)

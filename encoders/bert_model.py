@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ingest.errors import ModelNotFoundError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["BertModel"]
+__all__ = ["BertModel", "Tokens"]
 
 # A token covers at most 100 characters in WordPiece, fewer elsewhere; what lies beyond this many
 # characters a token cannot change an embedding and would only cost memory.
@@ -32,6 +33,25 @@ _BATCH_CHARACTERS = 1_000_000
 _CUT_WINDOW_CHARACTERS = 10_000  # how far back from a piece's end white space is looked for
 _SPACES = re.compile(r"\s+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of one text, with its prompt and special tokens.
+
+    Parameters
+    ----------
+    ids
+        int64, shape (n_tokens,).
+    words
+        Number of the word each token is part of; ``None`` for a special or a prompt's token.
+    spans
+        Start and end of each token, in code points of the text without the prompt.
+    """
+
+    ids: NDArray[np.int64]
+    words: list[int | None]
+    spans: list[tuple[int, int]]
 
 
 class BertModel:
@@ -102,13 +122,27 @@ class BertModel:
 
     def token_ids(self, texts: Sequence[str], role: str) -> list[NDArray[np.int64]]:
         """Token ids of each text with its prompt and special tokens, cut to the model's length."""
-        prompt, longest = self.prompts[role], self.max_length * _CHARACTERS_PER_TOKEN
-        prepared = [_encodable(prompt + text[:longest]) for text in texts]
+        prepared = self._prepared(texts, role)
         if len(prepared) == 1:
             encodings = [self._truncated.encode(prepared[0])]
         else:
             encodings = self._truncated.encode_batch_fast(prepared)
         return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+    def tokens(self, texts: Sequence[str], role: str) -> list[Tokens]:
+        """Tokens as ``token_ids`` gives them, and where in each text they stand."""
+        shift = len(self.prompts[role])
+        found = []
+        for encoding in self._truncated.encode_batch(self._prepared(texts, role)):
+            ends = [end - shift for _, end in encoding.offsets]
+            starts = [max(start - shift, 0) for start, _ in encoding.offsets]
+            # A prompt's tokens end before the text begins.
+            words = [
+                word if end > 0 else None for word, end in zip(encoding.word_ids, ends, strict=True)
+            ]
+            ids = np.array(encoding.ids, dtype=np.int64)
+            found.append(Tokens(ids, words, list(zip(starts, ends, strict=True))))
+        return found
 
     def is_unknown(self, token_ids: NDArray[np.int64], role: str) -> bool:
         """True when the text behind these ids holds no token the model knows."""
@@ -122,6 +156,48 @@ class BertModel:
         documents = self._document_network
         if documents is not None:
             return documents.embed(rows)
+        with self._torch.inference_mode():
+            embeddings = self._network(self._features(rows, role))["sentence_embedding"]
+        result: NDArray[np.float32] = embeddings.float().numpy()
+        return result
+
+    @property
+    def pools_by_mean(self) -> bool:
+        """Whether an embedding is the mean of token states, scaled at most."""
+        names = [type(module).__name__ for module in self._network]
+        plain = names in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+        return plain and getattr(self._network[1], "pooling_mode", None) == "mean"
+
+    def token_shares(
+        self, rows: Sequence[NDArray[np.int64]], role: str, other: NDArray[np.float32]
+    ) -> list[NDArray[np.float64]]:
+        """Share of each token of each text in the text's cosine with ``other``.
+
+        Only for a model that ``pools_by_mean``; float64, shape (n_tokens,) for each text.
+        """
+        # As with a query somebody waits, and others may ask at the same time.
+        self._torch.set_num_threads(1)
+        features = self._features(rows, role)
+        with self._torch.inference_mode():
+            states = self._network[0](features)["token_embeddings"].float().numpy()
+        pooling: Any = self._network[1]
+        skipped = (
+            0 if getattr(pooling, "include_prompt", True) else features.get("prompt_length", 0)
+        )
+        shares = []
+        for token_ids, padded in zip(rows, states, strict=True):
+            pooled = np.zeros(len(token_ids))
+            own = padded[skipped : len(token_ids)].astype(np.float64)
+            pooled[skipped:] = own @ other / np.linalg.norm(own.sum(axis=0))
+            shares.append(pooled)
+        return shares
+
+    def _prepared(self, texts: Sequence[str], role: str) -> list[str]:
+        prompt, longest = self.prompts[role], self.max_length * _CHARACTERS_PER_TOKEN
+        return [_encodable(prompt + text[:longest]) for text in texts]
+
+    def _features(self, rows: Sequence[NDArray[np.int64]], role: str) -> dict[str, Any]:
+        """What the network takes: the rows padded to the longest."""
         torch = self._torch
         longest = max(map(len, rows))
         ids = np.full((len(rows), longest), self._pad_id, dtype=np.int64)
@@ -138,10 +214,7 @@ class BertModel:
         if self.prompts[role]:
             # For models whose pooling leaves the prompt out.
             features["prompt_length"] = self._pooled_prompt_lengths[role]
-        with torch.inference_mode():
-            embeddings = self._network(features)["sentence_embedding"]
-        result: NDArray[np.float32] = embeddings.float().numpy()
-        return result
+        return features
 
     def token_starts(self, texts: Sequence[str]) -> Iterator[NDArray[np.int64]]:
         """Code-point offset where each token of each text begins, in order, nothing cut off."""

@@ -101,6 +101,47 @@ class TermEncoder(FittedEncoder):
             embeddings[row] = unit_rows((weights @ vectors[terms])[None, :])[0]
         return embeddings
 
+    def term_shares(self, text: str, other: Embeddings) -> dict[str, float]:
+        """Take a text's cosine with another embedding apart, term by term.
+
+        An embedding is the unit vector along a sum over terms, so its dot product with a vector
+        is a sum over terms too, and exact.
+
+        Parameters
+        ----------
+        text
+            A document or a query.
+        other
+            float32, shape (dimension,): what the text is compared with.
+
+        Returns
+        -------
+        dict
+            Share of each known term of the text; they add up to the cosine, within rounding.
+            Empty where the text's embedding is all zero.
+
+        Examples
+        --------
+        >>> from encoders.tfidf import TfidfEncoder
+        >>> encoder = TfidfEncoder(n_components=2).fit(["red apples", "green apples", "blue sky"])
+        >>> shares = encoder.term_shares("red apples", encoder.encode_queries(["apple"])[0])
+        >>> sorted(shares), round(sum(shares.values()), 3)
+        (['appl', 'red'], 1.0)
+        """
+        _, vectors = self._fitted()
+        rows, weights = self._weighed_terms(text)
+        total = weights @ vectors[rows]
+        if not unit_rows(total[None, :]).any():
+            return {}
+        shares = weights * (vectors[rows] @ other) / np.linalg.norm(total)
+        of_row = dict(zip(rows.tolist(), shares.tolist(), strict=True))
+        known = {term: self._vocabulary.get(term) for term in self._terms(text)}
+        return {term: of_row[row] for term, row in known.items() if row is not None}
+
+    @abstractmethod
+    def term(self, word: str) -> str:
+        """The term that a word, as ``encoders.words`` cuts it, counts as."""
+
     def save(self, folder: Path) -> None:
         """Write settings, vocabulary, weights and vectors into an existing folder."""
         idf, vectors = self._fitted()

@@ -22,7 +22,7 @@ from scipy.sparse import csr_matrix
 from encoders.protocol import ProgressCallback
 from encoders.state import check_texts
 from encoders.term_encoder import TermEncoder
-from encoders.words import stems
+from encoders.words import stem, stems
 from ingest.errors import EncoderError
 
 __all__ = ["TfidfEncoder"]
@@ -113,6 +113,10 @@ class TfidfEncoder(TermEncoder):
         """
         self._fitted()
         return self._weights(check_texts(texts, self.name))
+
+    def term(self, word: str) -> str:
+        """Stem of a word."""
+        return stem(word)
 
     def _terms(self, text: str) -> list[str]:
         return stems(text)

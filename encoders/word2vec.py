@@ -167,6 +167,10 @@ class Word2VecEncoder(TermEncoder):
         sums = np.bincount(owners, near[places], minlength=len(texts))
         return np.divide(sums, total, out=np.zeros(len(texts)), where=total > 0)
 
+    def term(self, word: str) -> str:
+        """The word itself."""
+        return word
+
     def _terms(self, text: str) -> list[str]:
         return _content_words(text)
 

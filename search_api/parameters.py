@@ -118,7 +118,8 @@ def search_from_object(body: Mapping[str, object]) -> SearchRequest:
             if "min_probability" in given
             else None
         ),
-        explain=_boolean(given.get("explain", True), "explain"),
+        explain=_explain(given.get("explain", True)) is not False,
+        explain_words=_explain(given.get("explain", True)) == "words",
     )
     return SearchRequest(
         query, _optional_text(given, "collection"), _optional_text(given, "version")
@@ -269,6 +270,12 @@ def _number(value: object, name: str) -> float:
 def _boolean(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise _wrong(name, value, "true or false")
+    return value
+
+
+def _explain(value: object) -> bool | str:
+    if not isinstance(value, bool) and value != "words":
+        raise _wrong("explain", value, "true, false or words")
     return value
 
 

@@ -20,6 +20,8 @@ from encoders.bert import BertEncoder
 from ingest.beir import BeirFolder
 from ingest.sources import read_documents
 from pipeline.evaluation.metrics import measure
+from pipeline.search.query import Query
+from pipeline.search.searcher import Searcher
 
 pytestmark = pytest.mark.collections
 
@@ -100,6 +102,30 @@ def test_the_hybrid_is_at_least_as_good_on_the_demo_queries(data_dir: Path, spli
     found = ndcg(figures)
     print(f"\npython_stdlib {split}: {json.dumps(figures, indent=1)}")
     assert found["hybrid"] >= max(found.values())
+
+
+def test_every_documented_name_ranks_its_documents_first(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every id, title and name of the demo collection, asked as it stands."""
+    trine("index", "pydoc:stdlib", "--collection", "names", data_dir=data_dir)
+    searcher = Searcher.open("names", data_dir=data_dir)
+    # Names decide whatever the transformer makes of them; its work would take most of the time.
+    nothing = np.zeros((1, 384), np.float32)
+    monkeypatch.setattr(BertEncoder, "encode_queries", lambda *_: nothing)
+    having: dict[str, set[str]] = {}
+    for document in read_documents(["pydoc:stdlib"]):
+        for name in {document.doc_id, document.title, *document.names} - {""}:
+            having.setdefault(name, set()).add(document.doc_id)
+    assert len(having) > 5000
+    of_folded: dict[str, set[str]] = {}
+    for name, doc_ids in having.items():
+        of_folded.setdefault(name.casefold(), set()).update(doc_ids)
+    for name, doc_ids in having.items():
+        asked = Query(name, k=max(10, len(of_folded[name.casefold()])), highlight=False)
+        found = [hit.doc_id for hit in searcher.search(asked).hits]
+        assert set(found[: len(doc_ids)]) == doc_ids, name
+        assert set(found[: len(of_folded[name.casefold()])]) == of_folded[name.casefold()], name
 
 
 def test_scifact_recall(collections: Path, data_dir: Path) -> None:

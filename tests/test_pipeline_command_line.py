@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -354,6 +355,8 @@ def test_search_for_people(trine: Trine, library_data_dir: Path) -> None:
     assert '<b>bold</b> & "quoted"' in told.out
     for part in ("bm25", "tfidf", "word2vec", "bert", "regularization", "exactness", "subject: "):
         assert part in told.out
+    assert re.search(r"query: .*\bbold \+\d", told.out)
+    assert re.search(r"document: .*\bbold \+\d", told.out)
     assert trine("search", *place, "--", "-file", "open").status == 0
 
 

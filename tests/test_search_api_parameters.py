@@ -68,6 +68,12 @@ def test_every_parameter_is_read_the_same_from_text_and_from_json() -> None:
     )
 
 
+def test_words_are_explained_when_asked() -> None:
+    asked = Query("x", explain_words=True)
+    assert search_from_arguments({"q": ["x"], "explain": ["words"]}).query == asked
+    assert search_from_object({"q": "x", "explain": "words"}).query == asked
+
+
 def test_defaults_are_those_of_the_query() -> None:
     assert search_from_arguments({"q": ["x"]}).query == Query("x")
     assert search_from_object({"q": "x", "filter": None, "k": None}).query == Query("x")

@@ -85,6 +85,16 @@ def test_pages_neither_overlap_nor_gap(client: FlaskClient) -> None:
     assert beyond.get_json()["hits"] == []
 
 
+def test_explain_words_tells_what_each_word_brought(client: FlaskClient) -> None:
+    hits = client.get(SEARCH + "?q=copy+the+file&explain=words").get_json()["hits"]
+    for hit in hits:
+        for side in ("query", "document"):
+            for signal, entries in hit["attribution"][side].items():
+                total = sum(entry["contribution"] for entry in entries)
+                assert total == pytest.approx(hit["explanation"][signal]["raw"], abs=1e-4)
+    assert all("attribution" not in hit for hit in client.get(SEARCH + "?q=x").get_json()["hits"])
+
+
 def test_explain_false_leaves_the_explanation_out(client: FlaskClient) -> None:
     hits = client.get(SEARCH + "?q=file&explain=false").get_json()["hits"]
     assert all(hit["explanation"] == {} for hit in hits)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ingest.errors import QueryError
 from pipeline.command_line.options import Place, common_options, output_console, print_json
-from pipeline.search.answer import Answer, Hit
+from pipeline.search.answer import Answer, Attribution, Hit
 from pipeline.search.fusion import FUSIONS
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
@@ -18,6 +18,7 @@ from pipeline.search.searcher import Searcher
 __all__ = ["parse_weights", "search", "split_names"]
 
 _EXCERPT_CHARACTERS = 400
+_SHOWN_WORDS = 6
 _KEYWORD_STYLE = "bold"
 _SEMANTIC_STYLE = "green"
 
@@ -80,7 +81,7 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
     help="How scores become one.  [default: z_score, or what the version was tuned to]",
 )
 @click.option("--min-probability", type=float, help="Leave out hits less likely relevant.")
-@click.option("--explain", is_flag=True, help="Show what each signal contributed.")
+@click.option("--explain", is_flag=True, help="Show what each signal and each word contributed.")
 @click.option("--version", "version_id", help="Version to ask.  [default: the current one]")
 @common_options
 def search(
@@ -115,6 +116,7 @@ def search(
         weights=parse_weights(weights),
         fusion=fusion,
         min_probability=min_probability,
+        explain_words=explain,
     )
     searcher = Searcher.open(place.collection, data_dir=place.data_dir, version=version_id)
     # So that the time shown is the query's, not that of loading models.
@@ -189,6 +191,22 @@ def _show_explanation(hit: Hit, console: Console) -> None:
             f"  (raw {raw}, {rank})",
             style="dim",
         )
+        if hit.attribution is not None:
+            _show_words(name, hit.attribution, console)
     console.print(f"   {'regularization':<15} {hit.regularization:+.4f}", style="dim")
     console.print(f"   {'exactness':<15} {hit.exactness:+.4f}", style="dim")
     console.print(f"   {'score':<15} {hit.score:+.4f}", style="dim")
+
+
+def _show_words(signal: str, attribution: Attribution, console: Console) -> None:
+    """Print the words that bring most to a signal's raw score, of the query and the document."""
+    for side, by_signal in (("query", attribution.query), ("document", attribution.document)):
+        brought: dict[str, float] = {}
+        for entry in by_signal.get(signal, []):
+            if any(character.isalnum() for character in entry.word):
+                word = entry.word.casefold()
+                brought[word] = brought.get(word, 0.0) + entry.contribution
+        most = sorted(brought, key=lambda word: (-brought[word], word))[:_SHOWN_WORDS]
+        shown = ", ".join(f"{word} {brought[word]:+.3f}" for word in most if brought[word] > 0)
+        if shown:
+            console.print(Text(f"   {'':<15} {side}: {shown}", style="dim"), soft_wrap=True)

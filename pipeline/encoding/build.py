@@ -26,14 +26,13 @@ from pipeline.encoding.embedding_cache import EmbeddingCache
 from pipeline.encoding.passages import (
     PassageCut,
     cut_all_passages,
-    encoder_text,
-    fitting_title,
 )
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.encoding.settings import IndexSettings
 from pipeline.encoding.verification import verify_version
 from pipeline.version.collection import CollectionFolder, new_version_id, version_being_built
 from pipeline.version.document_store import CorpusChange, DocumentSpool, DocumentStore
+from pipeline.version.encoder_text import encoder_text, fitting_title
 from pipeline.version.keyword_index import write_keyword_index
 from pipeline.version.manifest import (
     Manifest,

@@ -14,15 +14,14 @@ from encoders.words import word_spans
 from ingest.documents import Document, Passage
 from ingest.passages import cut_passages
 from pipeline.version.document_store import DocumentStore
+from pipeline.version.encoder_text import title_limit
 from pipeline.version.open_version import PassageTable
 
-__all__ = ["PassageCut", "cut_all_passages", "encoder_text", "fitting_title"]
+__all__ = ["PassageCut", "cut_all_passages"]
 
 # Without a transformer nothing limits a passage but a reader's patience.
 _WORDS_PER_PASSAGE = 180
 _OVERLAP_WORDS = 30
-# A title longer than this share of the window would crowd out the text it introduces.
-_TITLE_SHARE = 4
 _SPECIAL_TOKENS = 2
 
 
@@ -32,25 +31,6 @@ class PassageCut:
 
     table: PassageTable
     n_tokens: NDArray[np.int64]
-
-
-def encoder_text(title: str, text: str) -> str:
-    r"""Join what an encoder reads for a passage: its document's title, then its text.
-
-    Examples
-    --------
-    >>> encoder_text("Title", "Body."), encoder_text("", "Body.")
-    ('Title\nBody.', 'Body.')
-    """
-    return f"{title}\n{text}" if title and text else title or text
-
-
-def fitting_title(title: str, title_starts: NDArray[np.int64], max_tokens: int) -> str:
-    """As much of a title as goes with each passage, cut at a token."""
-    limit = max_tokens // _TITLE_SHARE
-    if len(title_starts) <= limit:
-        return title
-    return title[: int(title_starts[limit])].rstrip()
 
 
 def cut_all_passages(
@@ -90,7 +70,7 @@ def _cut(
     if bert is None:
         room, overlap, n_head = _WORDS_PER_PASSAGE, _OVERLAP_WORDS, len(heads)
     else:
-        n_head = min(len(heads), bert.max_tokens // _TITLE_SHARE)
+        n_head = min(len(heads), title_limit(bert.max_tokens))
         room = bert.max_tokens - n_head
         overlap = min(RECOMMENDED_OVERLAP_TOKENS, room // 4)
     passages = cut_passages(

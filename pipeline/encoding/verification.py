@@ -6,7 +6,7 @@ import numpy as np
 
 from encoders.bert import BertEncoder
 from encoders.words import stems
-from pipeline.encoding.passages import encoder_text, fitting_title
+from pipeline.version.encoder_text import encoder_text, fitting_title
 from pipeline.version.keyword_index import KeywordQuery, indexable
 from pipeline.version.open_version import OpenVersion
 

@@ -7,7 +7,16 @@ from dataclasses import asdict, dataclass, field
 
 from ingest.documents import MetadataValue
 
-__all__ = ["Answer", "FacetValue", "Highlight", "Hit", "ShownPassage", "SignalExplanation"]
+__all__ = [
+    "Answer",
+    "Attribution",
+    "FacetValue",
+    "Highlight",
+    "Hit",
+    "ShownPassage",
+    "SignalExplanation",
+    "WordContribution",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,48 @@ class SignalExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class WordContribution:
+    """What one word brings to a signal's raw score.
+
+    Parameters
+    ----------
+    word
+        The word as it is written, or folded where it stands in several places; empty for what
+        is no word.
+    contribution
+        Its share of the raw score; may be negative.
+    source
+        Where the word is from: ``"query"``, or the document's ``"passage"`` (the one shown),
+        ``"title"`` or other text (``"document"``). ``"model"``: what the model adds to every
+        text. ``"rest"``: the many words of a long document that matter least.
+    spans
+        Code points of the passage shown: where the word stands there.
+    """
+
+    word: str
+    contribution: float
+    source: str
+    spans: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Each signal's raw score as a sum over words, those that bring most first.
+
+    Parameters
+    ----------
+    query
+        What each word of the query brings: ``bm25``, ``tfidf``, ``word2vec``.
+    document
+        What each word of the document brings: ``tfidf``, ``word2vec``, and ``bert`` for the best
+        passage.
+    """
+
+    query: dict[str, list[WordContribution]]
+    document: dict[str, list[WordContribution]]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One document found.
 
@@ -79,6 +130,7 @@ class Hit:
     explanation: dict[str, SignalExplanation]
     regularization: float
     exactness: float
+    attribution: Attribution | None = None
 
     def to_json(self) -> dict[str, object]:
         """The hit as JSON-ready values."""
@@ -92,6 +144,8 @@ class Hit:
             explanation["regularization"] = {"contribution": content["regularization"]}
             explanation["exactness"] = {"contribution": content["exactness"]}
         del content["regularization"], content["exactness"]
+        if self.attribution is None:
+            del content["attribution"]
         return content
 
 

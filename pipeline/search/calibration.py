@@ -54,7 +54,7 @@ def best_possible_bm25(document_frequencies: Iterable[tuple[int, int]], n_docume
 
 
 def probabilities(
-    evidence: Mapping[str, NDArray[np.float64]], exactness: NDArray[np.float64]
+    evidence: Mapping[str, NDArray[np.float64]], certain: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Probability that each document is relevant.
 
@@ -63,8 +63,8 @@ def probabilities(
     evidence
         By signal, float64 of shape (n,): a cosine, or for ``bm25`` the share of the best
         possible score; NaN where the signal abstains, which counts as none.
-    exactness
-        Bonus for being or containing what was asked for; 0 for most documents.
+    certain
+        bool, shape (n,): which documents are, or contain, exactly what was asked for.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def probabilities(
         In (0, 1); never falls as a piece of evidence rises.
     """
     intercept, coefficients = next(curve for curve in _CURVES if curve[1].keys() <= evidence.keys())
-    logit = intercept + _EXACT * (exactness > 0)
+    logit = intercept + _EXACT * certain
     for name, coefficient in coefficients.items():
         logit = logit + coefficient * np.where(np.isnan(evidence[name]), 0.0, evidence[name])
     result: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logit))

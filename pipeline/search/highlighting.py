@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import bisect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from encoders.word2vec import Word2VecEncoder
 from encoders.words import is_plain, stem, word_spans, words
 from ingest.sentences import sentence_spans
-from pipeline.search.answer import Highlight
+from pipeline.search.answer import Highlight, WordContribution
 
 __all__ = ["PassageMarker"]
 
@@ -64,8 +65,16 @@ class PassageMarker:
         total = sum(weights.values())
         self._weights = {word: weight / total for word, weight in weights.items() if total}
 
-    def mark(self, texts: Sequence[str]) -> list[list[Highlight]]:
+    def mark(
+        self, texts: Sequence[str], brought: Sequence[Sequence[WordContribution]] = ()
+    ) -> list[list[Highlight]]:
         """Mark each passage: every matching word, and at most one sentence.
+
+        Parameters
+        ----------
+        brought
+            What each word of each passage brings to its similarity with the query, where that is
+            known: then the sentence that brings most is marked.
 
         Returns
         -------
@@ -87,10 +96,12 @@ class PassageMarker:
             [inside for cut in found for inside in cut[:_MAX_SENTENCES]], matching
         )
         marked, first = [], 0
-        for text, spans, cut in zip(texts, regions, found, strict=True):
+        for position, (text, spans, cut) in enumerate(zip(texts, regions, found, strict=True)):
             highlights = _keyword_marks(text, spans, cut, matching)
             points = scores[first : first + len(spans[:_MAX_SENTENCES])]
             first += len(points)
+            if brought and brought[position]:
+                points = _sums(spans[:_MAX_SENTENCES], brought[position])
             if len(points) and points.max() > 0:
                 highlights.append(Highlight(*spans[int(np.argmax(points))], "semantic"))
             marked.append(sorted(highlights, key=lambda mark: (mark.start, -mark.end)))
@@ -121,6 +132,20 @@ def _regions(text: str) -> list[tuple[int, int]]:
         return sentences
     rest = (sentences[_MAX_SENTENCES][0], len(text))
     return [*sentences[:_MAX_SENTENCES], rest]
+
+
+def _sums(
+    sentences: Sequence[tuple[int, int]], brought: Iterable[WordContribution]
+) -> NDArray[np.float64]:
+    """What the words of each sentence bring together."""
+    sums = np.zeros(len(sentences))
+    ends = [end for _, end in sentences]
+    for entry in brought:
+        for start, _ in entry.spans:
+            sentence = bisect.bisect_right(ends, start)
+            if sentence < len(sums):
+                sums[sentence] += entry.contribution
+    return sums
 
 
 def _keyword_marks(

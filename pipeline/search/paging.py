@@ -55,11 +55,12 @@ def cut_page(
         If the field to sort by does not exist, or the direction is neither asc nor desc.
     """
     begin, end = (query.page - 1) * query.k, query.page * query.k
-    best = float(_probabilities(retrieval.head_ranking, best_bm25).max(initial=0.0))
+    certain = retrieval.exactness.certain
+    best = float(_probabilities(retrieval.head_ranking, certain, best_bm25).max(initial=0.0))
     total, matching = retrieval.total, None
     ranking = retrieval.rank(end if query.min_probability is None else RESULT_WINDOW)
     if query.min_probability is not None:
-        ranking = ranking.take(_probabilities(ranking, best_bm25) >= query.min_probability)
+        ranking = ranking.take(_probabilities(ranking, certain, best_bm25) >= query.min_probability)
         total, matching = len(ranking), ranking.rows
     elif query.facets or query.sort:
         matching = retrieval.matching_rows()
@@ -68,15 +69,19 @@ def cut_page(
         ranking = retrieval.rank_rows(rows)
     else:
         ranking = ranking.take(np.arange(min(begin, len(ranking)), min(end, len(ranking))))
-    return Page(ranking, _probabilities(ranking, best_bm25), best, total, matching)
+    return Page(ranking, _probabilities(ranking, certain, best_bm25), best, total, matching)
 
 
-def _probabilities(ranking: Ranking, best_bm25: float) -> NDArray[np.float64]:
+def _probabilities(
+    ranking: Ranking, certain: frozenset[int], best_bm25: float
+) -> NDArray[np.float64]:
     evidence = {name: ranking.raw_of(name) for name in ranking.signals}
     if "bm25" in evidence:
         # Where no word of the query can match, every score is 0 already.
         evidence["bm25"] = evidence["bm25"] / (best_bm25 or 1.0)
-    return probabilities(evidence, ranking.exactness)
+    return probabilities(
+        evidence, np.array([row in certain for row in ranking.rows.tolist()], np.bool_)
+    )
 
 
 def _sorted_rows(

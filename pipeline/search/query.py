@@ -48,6 +48,9 @@ class Query:
         Leave out hits less likely relevant than this, in [0, 1].
     explain, highlight
         Whether each hit carries its explanation, and its marked passage.
+    explain_words
+        Whether each hit also tells what each word brought to each signal; costs one more run of
+        the transformer over the passages shown.
 
     Raises
     ------
@@ -74,6 +77,7 @@ class Query:
     min_probability: float | None = None
     explain: bool = True
     highlight: bool = True
+    explain_words: bool = False
 
     def __post_init__(self) -> None:
         # A lone surrogate is no character: nothing downstream could store or print it.

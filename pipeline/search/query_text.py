@@ -2,24 +2,33 @@
 
 Nothing typed is an error: what is not an operator is text. A sign is an operator only before a
 letter or a quotation mark (``E2f-1, -2`` is text), and a query longer than 30 words is prose,
-in which quotation marks and signs are punctuation.
+in which quotation marks and signs are punctuation, and identifiers words like others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from encoders.words import stems, words
 from pipeline.version.keyword_index import KeywordQuery
 
-__all__ = ["ParsedText", "parse_query_text"]
+__all__ = ["ParsedText", "identifiers", "is_camel_case", "parse_query_text"]
 
 # An optional sign, then a phrase or a run without blanks, each at the start of a word.
 _PIECE = re.compile(r'(?<!\S)([+-](?=["]|[^\W\d_]))?(?:"([^"]*)"|([^\s"]\S*))|(\S+)')
 _MAX_OPERATOR_WORDS = 30
 _FIELD_PIECE = re.compile(r'(?<!\S)([+-]?)([^\s:"+-][^\s:"]*):(?:"([^"]*)"|([^\s"]\S*))')
+# Words joined by single dots or hyphens: os.path, str.__add__, ERR-1234.
+_RUN = re.compile(r"\w+(?:[.-]\w+)*")
+# Parts of two characters at least: neither e.g. nor U.S. nor the histone H2A.Z.
+_DOTTED = re.compile(r"[^\W\d]\w+(?:\.[^\W\d]\w+)+")
+_SNAKE = re.compile(r"(?=.*[^\W_])(?:\w+_\w*|_\w+)")
+# TypeError, readLine, HTTPServer, innerHTML; not mRNA, McDonald or, biology's own, lincRNA.
+_CAMEL = re.compile(r"(?!\w*[DR]NAs?$)(?:\w*[a-z]{2}[A-Z]\w+|\w*[A-Z]{2,}[A-Z][a-z]{2}\w*)")
+# Fewer than three digits make a name of science more often than an error: IL-6, CD40, COVID-19.
+_CODE = re.compile(r"[A-Z]+-?\d{3,}(?:-\d+)*|[A-Za-z]+\d{3,}|0[xX][0-9A-Fa-f]{4,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +45,59 @@ class ParsedText:
         Words of each quoted phrase.
     filters
         (field, value, wanted) conditions; ``wanted`` is ``False`` after ``-``.
+    quoted, identifiers
+        Quoted strings, and words that look like identifiers, as written, each once.
+    asks_exactly
+        Whether these are what the query asks for: something is quoted, or it is all identifiers.
     """
 
     meaning: str
     keywords: KeywordQuery
-    phrases: tuple[tuple[str, ...], ...]
-    filters: tuple[tuple[str, str, bool], ...]
+    phrases: tuple[tuple[str, ...], ...] = ()
+    filters: tuple[tuple[str, str, bool], ...] = ()
+    quoted: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    asks_exactly: bool = False
 
 
-def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
+def identifiers(text: str) -> list[str]:
+    """List what looks like an identifier: dotted, snake_case, CamelCase, an error code.
+
+    Examples
+    --------
+    >>> identifiers("why does str.__add__ in my_module, say, raise TypeError E0308 (ERR-1234)?")
+    ['str.__add__', 'my_module', 'TypeError', 'E0308', 'ERR-1234']
+    >>> identifiers("e.g. IL-6 and COVID-19 in the U.S. since mid-1990, 3.5 McDonalds, siRNA")
+    []
+    """
+    found = []
+    for match in _RUN.finditer(text):
+        run = match.group()
+        if _DOTTED.fullmatch(run) or _CODE.fullmatch(run):
+            found.append(run)
+        else:
+            found += [part for part in re.split("[.-]", run) if _is_identifier(part)]
+    return found
+
+
+def is_camel_case(word: str) -> bool:
+    """Whether a word is told from others by its capitals.
+
+    Examples
+    --------
+    >>> is_camel_case("HTTPServer"), is_camel_case("HTTP"), is_camel_case("siRNA")
+    (True, False, False)
+    """
+    return bool(_CAMEL.fullmatch(word))
+
+
+def _is_identifier(word: str) -> bool:
+    return is_camel_case(word) or bool(_SNAKE.fullmatch(word) or _CODE.fullmatch(word))
+
+
+def parse_query_text(
+    text: str, fields: Collection[str] = (), *, operators: bool = True
+) -> ParsedText:
     """Take a query text apart.
 
     Parameters
@@ -52,6 +105,8 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
     fields
         Metadata fields of the version; ``name:value`` is a filter only for these, and text
         otherwise (``std::vector`` and ``https://...`` are things people search for).
+    operators
+        Whether signs and fields are operators; a query that is a name is only that.
 
     Examples
     --------
@@ -62,7 +117,9 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
     ((('json',),), (('xml',),), (('kind', 'function', True),))
     """
     if len(text.split()) > _MAX_OPERATOR_WORDS:
-        return ParsedText(text, KeywordQuery(tuple(stems(text))), (), ())
+        return ParsedText(text, KeywordQuery(tuple(stems(text))))
+    if not operators:
+        return _parsed(text, [phrase for _, phrase, _, _ in _PIECE.findall(text)])
     filters = []
 
     def take_field(match: re.Match[str]) -> str:
@@ -74,7 +131,7 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
 
     rest = _FIELD_PIECE.sub(take_field, text)
     meaning: list[str] = []
-    phrases: list[tuple[str, ...]] = []
+    quoted: list[str] = []
     required: list[tuple[str, ...]] = []
     excluded: list[tuple[str, ...]] = []
     for sign, phrase, word, other in _PIECE.findall(rest):
@@ -88,12 +145,28 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
         if sign == "+" and found:
             required.append(found)
         if phrase and found:
-            phrases.append(found)
+            quoted.append(phrase)
         meaning.append(content)
-    meant = " ".join(meaning)
+    return _parsed(" ".join(meaning), quoted, required, excluded, filters)
+
+
+def _parsed(
+    meaning: str,
+    quoted: Sequence[str],
+    required: Sequence[tuple[str, ...]] = (),
+    excluded: Sequence[tuple[str, ...]] = (),
+    filters: Sequence[tuple[str, str, bool]] = (),
+) -> ParsedText:
+    phrases = {phrase.strip(): found for phrase in quoted if (found := tuple(words(phrase)))}
+    named = identifiers(meaning)
+    n_named_stems = sum(len(stems(name)) for name in named)
+    keywords = KeywordQuery(tuple(stems(meaning)), tuple(required), tuple(excluded))
     return ParsedText(
-        meaning=meant,
-        keywords=KeywordQuery(tuple(stems(meant)), tuple(required), tuple(excluded)),
-        phrases=tuple(phrases),
+        meaning=meaning,
+        keywords=keywords,
+        phrases=tuple(phrases.values()),
         filters=tuple(filters),
+        quoted=tuple(phrases),
+        identifiers=tuple(name for name in dict.fromkeys(named) if name not in phrases),
+        asks_exactly=bool(phrases) or 0 < len(keywords.stems) == n_named_stems,
     )

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.search.exactness import Exactness
 from pipeline.search.fusion import (
     DEFAULT_WEIGHTS,
     Normalization,
@@ -99,7 +100,7 @@ class Retrieval:
     head_raw: NDArray[np.float64]
     weights: NDArray[np.float64]
     normalizations: tuple[Normalization, ...]
-    exactness: Mapping[int, float]
+    exactness: Exactness
     passage_index: VectorIndex | None
     confidence: float = 1.0
 
@@ -227,7 +228,7 @@ class Retrieval:
         )
         contributions = self.weights[:, None] * normalized
         none = np.zeros(len(rows))
-        exactness = np.array([self.exactness.get(row, 0.0) for row in rows.tolist()])
+        exactness = np.array([self.exactness.bonuses.get(row, 0.0) for row in rows.tolist()])
         scores = _add_up(contributions, none, exactness)
         return Ranking(
             tuple(self.scorers),
@@ -270,7 +271,7 @@ def retrieve(
     allowed: NDArray[np.bool_] | None,
     weights: Mapping[str, float] | None,
     fusion: str,
-    exactness: Mapping[int, float],
+    exactness: Exactness,
     passage_index: VectorIndex | None,
     best_bm25: float,
     n_stems: int,
@@ -283,8 +284,7 @@ def retrieve(
     allowed
         Documents that may be found, bool, shape (n_documents,); all when ``None``.
     exactness
-        Bonus of documents that are, or literally contain, what was asked for; they are
-        candidates too.
+        Documents that are, or literally contain, what was asked for; they are candidates too.
     passage_index
         Embeddings to regularise over; none when ``None``.
     best_bm25
@@ -316,10 +316,10 @@ def retrieve(
 
 def _head(
     candidates: Iterable[Candidates],
-    exactness: Mapping[int, float],
+    exactness: Exactness,
     allowed: NDArray[np.bool_] | None,
 ) -> NDArray[np.int64]:
-    named = np.array(sorted(exactness), np.int64)
+    named = np.array(sorted(exactness.bonuses), np.int64)
     if allowed is not None:
         named = named[allowed[named]]
     return np.unique(np.concatenate([found.rows for found in candidates] + [named]))

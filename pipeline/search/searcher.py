@@ -16,7 +16,7 @@ from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search.answer import Answer, FacetValue
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
-from pipeline.search.exactness import exactness_bonuses
+from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
@@ -161,7 +161,7 @@ class Searcher:
             cannot be read.
         """
         clock = _Clock()
-        parsed = parse_query_text(query.text, set(self.fields))
+        parsed = self._parse(query)
         best_bm25 = self._best_possible_bm25(parsed)
         retrieval = self._retrieve(query, parsed, best_bm25, clock)
         with clock.stage("rank"):
@@ -169,8 +169,8 @@ class Searcher:
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
-            bert = retrieval.scorers.get("bert")
-            hits = show_hits(self._version, query, parsed, page, bert, self._rarity)
+            scorers = retrieval.scorers
+            hits = show_hits(self._version, query, parsed, page, scorers, self._rarity)
         return Answer(
             query=query.text,
             collection=self.collection,
@@ -193,7 +193,7 @@ class Searcher:
         QueryError
             As ``search`` does.
         """
-        parsed = parse_query_text(query.text, set(self.fields))
+        parsed = self._parse(query)
         return self._retrieve(query, parsed, self._best_possible_bm25(parsed), _Clock())
 
     def _retrieve(
@@ -218,13 +218,16 @@ class Searcher:
                 n_stems=len(parsed.keywords.weights),
             )
 
-    def _exactness(self, query: Query, parsed: ParsedText) -> dict[int, float]:
+    def _parse(self, query: Query) -> ParsedText:
+        # What is a document's name as it stands holds no operators.
+        is_name = bool(self._version.documents.rows_named(query.text))
+        return parse_query_text(query.text, set(self.fields), operators=not is_name)
+
+    def _exactness(self, query: Query, parsed: ParsedText) -> Exactness:
         # Who asks for one signal by name wants to see that signal's own retrieval.
         if query.signals is not None and len(query.signals) == 1:
-            return {}
-        return exactness_bonuses(
-            parsed.meaning, parsed.phrases, self._version.documents, self._version.keywords
-        )
+            return Exactness()
+        return find_exact(query.text, parsed, self._version.documents, self._version.keywords)
 
     def _signal_names(self, query: Query, defaults: Mapping[str, float]) -> list[str]:
         for name in query.signals or ():

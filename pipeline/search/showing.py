@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from encoders.word2vec import Word2VecEncoder
 from encoders.words import words
 from ingest.documents import Document
-from pipeline.search.answer import Highlight, Hit, ShownPassage, SignalExplanation
+from pipeline.search.answer import (
+    Attribution,
+    Highlight,
+    Hit,
+    ShownPassage,
+    SignalExplanation,
+    WordContribution,
+)
+from pipeline.search.attribution import attribute_words
 from pipeline.search.highlighting import PassageMarker
 from pipeline.search.paging import Page
 from pipeline.search.query import Query
@@ -26,21 +34,22 @@ def show_hits(
     query: Query,
     parsed: ParsedText,
     page: Page,
-    bert: Scorer | None,
+    scorers: Mapping[str, Scorer],
     rarity: Callable[[str], float],
 ) -> list[Hit]:
     """Make the hits of a page.
 
     Parameters
     ----------
-    bert
-        The bert signal bound to this query, which knows each document's best passage; without
+    scorers
+        The signals bound to this query; bert's knows each document's best passage, and without
         it the first passage is shown.
     rarity
         Weight of a stem, at least 0.
     """
     rows = page.ranking.rows
     documents = version.documents.documents(rows.tolist())
+    bert = scorers.get("bert")
     if isinstance(bert, PassageScorer):
         _, passage_rows = bert.best_passages(rows)
     else:
@@ -49,10 +58,15 @@ def show_hits(
         _passage(version, document, int(row))
         for document, row in zip(documents, passage_rows, strict=True)
     ]
+    attributions: Sequence[Attribution | None] = [None] * len(shown)
+    if query.explain_words:
+        attributions = attribute_words(version, scorers, parsed, page.ranking, documents, shown)
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
         marker = _marker(version, parsed, rarity)
-        marked = marker.mark([passage.text for passage in shown])
+        marked = marker.mark(
+            [passage.text for passage in shown], [_passage_words(each) for each in attributions]
+        )
     ranking = page.ranking
     return [
         Hit(
@@ -69,6 +83,7 @@ def show_hits(
             explanation=_explanation(ranking, position) if query.explain else {},
             regularization=float(ranking.regularization[position]),
             exactness=float(ranking.exactness[position]),
+            attribution=attributions[position],
         )
         for position, document in enumerate(documents)
     ]
@@ -78,6 +93,12 @@ def _passage(version: OpenVersion, document: Document, passage_row: int) -> Show
     passage = version.passages.passage(passage_row)
     text = document.text[passage.start : passage.end]
     return ShownPassage(text, passage.start, passage.end, passage.page)
+
+
+def _passage_words(attribution: Attribution | None) -> list[WordContribution]:
+    """What bert found in each word of a passage, where it was asked."""
+    entries = attribution.document.get("bert", []) if attribution else []
+    return [entry for entry in entries if entry.source == "passage"]
 
 
 def _marker(

@@ -75,6 +75,10 @@ class KeywordScorer:
         """BM25 score; 0 where no word of the query occurs."""
         return self._index.scores(self._query, rows)
 
+    def stem_scores(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """What each stem of the query brings to the score of each given document."""
+        return self._index.stem_scores(self._query, rows)
+
 
 class _BoundVectors:
     """One index, asked one query: similarities of all rows at once, or of a few, whichever is less.
@@ -113,6 +117,7 @@ class VectorScorer:
     """tfidf, word2vec: documents whose embedding is near the query's."""
 
     def __init__(self, index: VectorIndex, query: Embeddings) -> None:
+        self.query = query
         self._vectors = _BoundVectors(index, query) if query.any() else None
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
@@ -131,6 +136,7 @@ class PassageScorer:
     """bert: documents whose best passage is near the query."""
 
     def __init__(self, index: VectorIndex, passages: PassageTable, query: Embeddings) -> None:
+        self.query = query
         self._passages = passages
         self._vectors = _BoundVectors(index, query) if query.any() else None
 

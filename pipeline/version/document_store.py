@@ -10,6 +10,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -168,14 +169,19 @@ def _name_rows(row: int, doc_id: str, title: str, names: str) -> list[tuple[str,
 
 
 def fold_name(name: str) -> str:
-    """Fold a name the way exact look-ups compare it: trimmed, case-folded.
+    """Fold a name the way exact look-ups compare it: trimmed, composed, case-folded.
 
     Examples
     --------
-    >>> fold_name("  Os.Path.JOIN ")
-    'os.path.join'
+    >>> fold_name("  Os.Path.JOIN "), fold_name("Straße") == fold_name("STRASSE")
+    ('os.path.join', True)
     """
-    return name.strip().casefold()
+    # Folding can take a character apart again: canonical caseless matching, Unicode 3.13, D145.
+    return unicodedata.normalize("NFC", _trimmed(name).casefold())
+
+
+def _trimmed(name: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(name.split()))
 
 
 class DocumentStore:
@@ -253,6 +259,16 @@ class DocumentStore:
                 )
             ]
 
+    def titles_and_texts(self, rows: Sequence[int]) -> Iterator[tuple[int, str, str]]:
+        """(row, title, text) of each of the given rows, in any order."""
+        for begin in range(0, len(rows), _BATCH):
+            part = [int(row) for row in rows[begin : begin + _BATCH]]
+            marks = ",".join("?" * len(part))
+            yield from self._fetch(
+                f"SELECT document_row, title, text FROM documents WHERE document_row IN ({marks})",  # noqa: S608
+                part,
+            )
+
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of the given rows, in the given order."""
         found: dict[int, str] = {}
@@ -294,7 +310,7 @@ class DocumentStore:
         for found, row in self._fetch(
             "SELECT name, document_row FROM names WHERE folded = ?", (fold_name(name),)
         ):
-            exact[row] = exact.get(row, False) or found.strip() == name.strip()
+            exact[row] = exact.get(row, False) or _trimmed(found) == _trimmed(name)
         return sorted(exact.items())
 
     def content_hashes(self) -> dict[str, str]:

@@ -190,6 +190,18 @@ class KeywordIndex:
         result[order[np.searchsorted(rows, matched, sorter=order)]] = scores
         return result
 
+    def stem_scores(
+        self, query: KeywordQuery, rows: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """What each stem of the query brings to the BM25 score of each given row.
+
+        The stems' scores add up to ``scores``, within the rounding of 32 bits.
+        """
+        return {
+            stem: self.scores(KeywordQuery((stem,) * count), rows)
+            for stem, count in query.weights.items()
+        }
+
     def rows_allowed(self, query: KeywordQuery) -> NDArray[np.bool_]:
         """Documents that satisfy what is required and excluded, bool, shape (n_documents,)."""
         allowed = np.zeros(self.n_documents, np.bool_)
