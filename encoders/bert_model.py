@@ -20,7 +20,7 @@ from ingest.errors import ModelNotFoundError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["BertModel"]
+__all__ = ["BertModel", "quiet_loading"]
 
 # A token covers at most 100 characters in WordPiece, fewer elsewhere; what lies beyond this many
 # characters a token cannot change an embedding and would only cost memory.
@@ -192,7 +192,7 @@ def _load_network(folder: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _quiet_loading():
+        with quiet_loading():
             network = SentenceTransformer(
                 str(folder),
                 device="cpu",
@@ -208,7 +208,7 @@ def _load_network(folder: Path) -> SentenceTransformer:
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Keep the progress bar and the notes of loading off standard error; errors still show."""
     from transformers.utils import logging as transformers_logging
 

@@ -7,7 +7,16 @@ from dataclasses import asdict, dataclass, field
 
 from ingest.documents import MetadataValue
 
-__all__ = ["Answer", "FacetValue", "Highlight", "Hit", "ShownPassage", "SignalExplanation"]
+__all__ = [
+    "Answer",
+    "FacetValue",
+    "Highlight",
+    "Hit",
+    "RerankOutcome",
+    "RerankerExplanation",
+    "ShownPassage",
+    "SignalExplanation",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +68,20 @@ class SignalExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankerExplanation:
+    """What re-ranking changed in a hit's score: the re-ranker's own score, and the change."""
+
+    raw: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One document found.
 
     ``score`` is exactly the sum, in this order, of the signals' contributions in
-    ``explanation``, then ``regularization``, then ``exactness``.
+    ``explanation``, then ``regularization``, then ``exactness``, then that of ``rerank``, where
+    the hit was re-scored. ``collapsed`` lists the near-duplicates the hit stands for.
     """
 
     rank: int
@@ -79,6 +97,8 @@ class Hit:
     explanation: dict[str, SignalExplanation]
     regularization: float
     exactness: float
+    rerank: RerankerExplanation | None = None
+    collapsed: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         """The hit as JSON-ready values."""
@@ -91,7 +111,9 @@ class Hit:
         if explanation:
             explanation["regularization"] = {"contribution": content["regularization"]}
             explanation["exactness"] = {"contribution": content["exactness"]}
-        del content["regularization"], content["exactness"]
+            if self.rerank is not None:
+                explanation["rerank"] = content["rerank"]
+        del content["regularization"], content["exactness"], content["rerank"]
         return content
 
 
@@ -104,6 +126,28 @@ class FacetValue:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankOutcome:
+    """What came of re-ranking.
+
+    Parameters
+    ----------
+    applied
+        Whether the order is the re-ranker's; all of the depth is re-ordered, or nothing.
+    reason
+        Why not; ``None`` when applied.
+    scored
+        Documents it scored.
+    took_ms
+        Milliseconds this took, loading the model not counted.
+    """
+
+    applied: bool
+    reason: str | None
+    scored: int
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a query found.
 
@@ -112,7 +156,11 @@ class Answer:
     took_ms, stages_ms
         Milliseconds in all, and by stage.
     total
-        How many documents match, exactly.
+        How many documents match, exactly, near-duplicates included.
+    n_collapsed
+        How many of them no page shows, because a near-duplicate stands for them.
+    rerank
+        What came of re-ranking; ``None`` where it was not asked for.
     no_good_result
         Whether nothing found is likely to answer the query.
     """
@@ -129,6 +177,8 @@ class Answer:
     hits: list[Hit]
     facets: dict[str, list[FacetValue]] = field(default_factory=dict)
     did_you_mean: str | None = None
+    n_collapsed: int = 0
+    rerank: RerankOutcome | None = None
 
     def to_json(self) -> dict[str, object]:
         """The answer as JSON-ready values, in the documented shape."""
@@ -143,6 +193,8 @@ class Answer:
             "k": self.k,
             "no_good_result": self.no_good_result,
             "did_you_mean": self.did_you_mean,
+            "n_collapsed": self.n_collapsed,
+            "rerank": None if self.rerank is None else asdict(self.rerank),
             "hits": [hit.to_json() for hit in self.hits],
             "facets": {name: [asdict(v) for v in found] for name, found in self.facets.items()},
         }

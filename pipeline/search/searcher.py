@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search.answer import Answer, FacetValue
+from pipeline.search.arrangement import arranger_for
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
 from pipeline.search.exactness import exactness_bonuses
 from pipeline.search.filters import parse_filter
@@ -22,6 +23,7 @@ from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText, parse_query_text
 from pipeline.search.ranking import retrieve
+from pipeline.search.reranking import RerankMemory
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.version.collection import (
@@ -58,6 +60,7 @@ class Searcher:
         # The folder's name counts, not the manifest's: a collection can be renamed.
         self.collection = collection or version.manifest.collection
         # A method decorated with lru_cache would keep every searcher alive.
+        self._reranked = RerankMemory()
         self._rarity = lru_cache(maxsize=10_000)(self._compute_rarity)
 
     @classmethod
@@ -166,12 +169,13 @@ class Searcher:
                 n_stems=len(parsed.keywords.weights),
             )
         with clock.stage("rank"):
-            page = cut_page(query, retrieval, self._version.metadata, best_bm25)
+            arrange = arranger_for(query, parsed.meaning, self._version, scorers, self._reranked)
+            page = cut_page(query, retrieval, self._version.metadata, best_bm25, arrange)
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
-            bert = scorers.get("bert")
-            hits = show_hits(self._version, query, parsed, page, bert, self._rarity)
+            hits = show_hits(self._version, query, parsed, page, scorers, self._rarity)
+        arranged = page.arrangement
         return Answer(
             query=query.text,
             collection=self.collection,
@@ -184,6 +188,8 @@ class Searcher:
             no_good_result=page.best_probability < GOOD_PROBABILITY,
             hits=hits,
             facets=facets,
+            n_collapsed=sum(map(len, arranged.collapsed.values())) if arranged else 0,
+            rerank=arranged.rerank if arranged else None,
         )
 
     def _exactness(self, query: Query, parsed: ParsedText) -> dict[int, float]:

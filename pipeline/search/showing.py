@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from encoders.word2vec import Word2VecEncoder
 from encoders.words import words
-from ingest.documents import Document
-from pipeline.search.answer import Highlight, Hit, ShownPassage, SignalExplanation
+from pipeline.search.answer import Highlight, Hit, RerankerExplanation, SignalExplanation
 from pipeline.search.highlighting import PassageMarker
 from pipeline.search.paging import Page
+from pipeline.search.passage_choice import best_passage_rows, passage_of
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText
 from pipeline.search.ranking import Ranking
-from pipeline.search.signals import PassageScorer, Scorer
+from pipeline.search.signals import Scorer
 from pipeline.version.open_version import OpenVersion
 
 __all__ = ["show_hits"]
@@ -26,29 +26,27 @@ def show_hits(
     query: Query,
     parsed: ParsedText,
     page: Page,
-    bert: Scorer | None,
+    scorers: Mapping[str, Scorer],
     rarity: Callable[[str], float],
 ) -> list[Hit]:
     """Make the hits of a page.
 
     Parameters
     ----------
-    bert
-        The bert signal bound to this query, which knows each document's best passage; without
+    scorers
+        Signals bound to this query; bert among them knows each document's best passage, without
         it the first passage is shown.
     rarity
         Weight of a stem, at least 0.
     """
     rows = page.ranking.rows
     documents = version.documents.documents(rows.tolist())
-    if isinstance(bert, PassageScorer):
-        _, passage_rows = bert.best_passages(rows)
-    else:
-        passage_rows = np.asarray(version.passages.offsets[rows])
+    passage_rows = best_passage_rows(version, scorers, rows)
     shown = [
-        _passage(version, document, int(row))
-        for document, row in zip(documents, passage_rows, strict=True)
+        passage_of(version, document, row)
+        for document, row in zip(documents, passage_rows.tolist(), strict=True)
     ]
+    folded = _collapsed_ids(version, page)
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
         marker = _marker(version, parsed, rarity)
@@ -69,15 +67,19 @@ def show_hits(
             explanation=_explanation(ranking, position) if query.explain else {},
             regularization=float(ranking.regularization[position]),
             exactness=float(ranking.exactness[position]),
+            rerank=_reranker_explanation(ranking, position) if query.explain else None,
+            collapsed=folded.get(int(rows[position]), []),
         )
         for position, document in enumerate(documents)
     ]
 
 
-def _passage(version: OpenVersion, document: Document, passage_row: int) -> ShownPassage:
-    passage = version.passages.passage(passage_row)
-    text = document.text[passage.start : passage.end]
-    return ShownPassage(text, passage.start, passage.end, passage.page)
+def _collapsed_ids(version: OpenVersion, page: Page) -> dict[int, list[str]]:
+    """Ids of the near-duplicates each document of the page stands for."""
+    if page.arrangement is None:
+        return {}
+    folded = {row: page.arrangement.collapsed.get(row, []) for row in page.ranking.rows.tolist()}
+    return {row: version.documents.doc_ids(rows) for row, rows in folded.items() if rows}
 
 
 def _marker(
@@ -95,6 +97,13 @@ def _marker(
         word2vec if isinstance(word2vec, Word2VecEncoder) else None,
         rarity,
     )
+
+
+def _reranker_explanation(ranking: Ranking, position: int) -> RerankerExplanation | None:
+    raw = float(ranking.reranker_raw[position])
+    if np.isnan(raw):
+        return None
+    return RerankerExplanation(raw, float(ranking.reranking[position]))
 
 
 def _explanation(ranking: Ranking, position: int) -> dict[str, SignalExplanation]:
