@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from encoders.protocol import Encoder
@@ -50,30 +50,38 @@ class IndexSettings:
         ``{"bert": {"model": "/models/bge-small"}}``.
     source_options
         How the sources are read, where that differs from the defaults: ``{"id_field": "key"}``.
+    synonyms
+        Words as a query may hold them -> what else to look for.
     """
 
     signals: tuple[str, ...] = SIGNALS
     encoders: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     source_options: Mapping[str, object] = field(default_factory=dict)
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def from_manifest(cls, settings: Mapping[str, object]) -> IndexSettings:
         """Settings as a manifest keeps them."""
         signals = settings.get("signals", SIGNALS)
         encoders, source_options = settings.get("encoders"), settings.get("source_options")
+        synonyms = settings.get("synonyms")
         return cls(
             checked_signals(signals) if isinstance(signals, list | tuple) else SIGNALS,
             encoders if isinstance(encoders, Mapping) else {},
             source_options if isinstance(source_options, Mapping) else {},
+            synonyms if isinstance(synonyms, Mapping) else {},
         )
 
     def to_manifest(self) -> dict[str, object]:
         """Settings as JSON keeps them."""
-        return {
+        settings: dict[str, object] = {
             "signals": list(self.signals),
             "encoders": {name: dict(arguments) for name, arguments in self.encoders.items()},
             "source_options": dict(self.source_options),
         }
+        if self.synonyms:
+            settings["synonyms"] = {words: list(found) for words, found in self.synonyms.items()}
+        return settings
 
     def with_signals(self, signals: Iterable[str]) -> IndexSettings:
         """The same settings with other signals."""
@@ -88,6 +96,10 @@ class IndexSettings:
         """The same settings with some source options replaced."""
         return replace(self, source_options={**self.source_options, **options})
 
-    def create(self, name: str) -> Encoder:
-        """A new, unfitted encoder for one signal."""
-        return create_encoder(name, self.encoders.get(name, {}))
+    def with_synonyms(self, synonyms: Mapping[str, Sequence[str]]) -> IndexSettings:
+        """The same settings with these synonyms and no others."""
+        return replace(self, synonyms=synonyms)
+
+    def create(self, name: str, **arguments: object) -> Encoder:
+        """A new, unfitted encoder for one signal; arguments given stand behind the settings."""
+        return create_encoder(name, {**arguments, **self.encoders.get(name, {})})

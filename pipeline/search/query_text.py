@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from encoders.words import stems, words
+from encoders.words import words
+from pipeline.search.query_words import QueryWords
 from pipeline.version.keyword_index import KeywordQuery
 
 __all__ = ["ParsedText", "parse_query_text"]
@@ -44,7 +45,9 @@ class ParsedText:
     filters: tuple[tuple[str, str, bool], ...]
 
 
-def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
+def parse_query_text(
+    text: str, fields: Collection[str] = (), reader: QueryWords | None = None
+) -> ParsedText:
     """Take a query text apart.
 
     Parameters
@@ -52,6 +55,8 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
     fields
         Metadata fields of the version; ``name:value`` is a filter only for these, and text
         otherwise (``std::vector`` and ``https://...`` are things people search for).
+    reader
+        Knows the version's languages and synonyms; English and none when ``None``.
 
     Examples
     --------
@@ -61,8 +66,10 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
     >>> parsed.keywords.required, parsed.keywords.excluded, parsed.filters
     ((('json',),), (('xml',),), (('kind', 'function', True),))
     """
+    reader = reader or QueryWords()
     if len(text.split()) > _MAX_OPERATOR_WORDS:
-        return ParsedText(text, KeywordQuery(tuple(stems(text))), (), ())
+        found, instead = reader.read(text)
+        return ParsedText(text, KeywordQuery(found, alternatives=instead), (), ())
     filters = []
 
     def take_field(match: re.Match[str]) -> str:
@@ -81,19 +88,20 @@ def parse_query_text(text: str, fields: Collection[str] = ()) -> ParsedText:
         content = phrase or word or other
         if word in {"+", "-"} or not content:
             continue
-        found = tuple(words(content))
-        if sign == "-" and found:
-            excluded.append(found)
+        inside = tuple(words(content))
+        if sign == "-" and inside:
+            excluded.append(inside)
             continue
-        if sign == "+" and found:
-            required.append(found)
-        if phrase and found:
-            phrases.append(found)
+        if sign == "+" and inside:
+            required.append(inside)
+        if phrase and inside:
+            phrases.append(inside)
         meaning.append(content)
     meant = " ".join(meaning)
+    found, instead = reader.read(meant)
     return ParsedText(
         meaning=meant,
-        keywords=KeywordQuery(tuple(stems(meant)), tuple(required), tuple(excluded)),
+        keywords=KeywordQuery(found, tuple(required), tuple(excluded), instead),
         phrases=tuple(phrases),
         filters=tuple(filters),
     )

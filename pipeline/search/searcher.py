@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +22,7 @@ from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText, parse_query_text
+from pipeline.search.query_words import QueryWords
 from pipeline.search.ranking import retrieve
 from pipeline.search.reranking import RerankMemory
 from pipeline.search.showing import show_hits
@@ -31,6 +32,7 @@ from pipeline.version.collection import (
     CollectionFolder,
     default_data_dir,
 )
+from pipeline.version.keyword_index import Alternative
 from pipeline.version.open_version import OpenVersion, open_version
 
 __all__ = ["Searcher"]
@@ -60,6 +62,7 @@ class Searcher:
         # The folder's name counts, not the manifest's: a collection can be renamed.
         self.collection = collection or version.manifest.collection
         # A method decorated with lru_cache would keep every searcher alive.
+        self._words = QueryWords(version.manifest.languages, version.manifest.synonyms)
         self._reranked = RerankMemory()
         self._rarity = lru_cache(maxsize=10_000)(self._compute_rarity)
 
@@ -150,7 +153,7 @@ class Searcher:
             cannot be read.
         """
         clock = _Clock()
-        parsed = parse_query_text(query.text, set(self.fields))
+        parsed = parse_query_text(query.text, set(self.fields), self._words)
         with clock.stage("filter"):
             allowed = self._allowed(query, parsed)
         names = self._signal_names(query)
@@ -174,7 +177,9 @@ class Searcher:
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
-            hits = show_hits(self._version, query, parsed, page, scorers, self._rarity)
+            hits = show_hits(
+                self._version, query, parsed, page, scorers, self._rarity, self._words.forms
+            )
         arranged = page.arrangement
         return Answer(
             query=query.text,
@@ -239,7 +244,27 @@ class Searcher:
     def _best_possible_bm25(self, parsed: ParsedText) -> float:
         if self._version.keywords is None:
             return 0.0
-        return sum(self._rarity(stem) * count for stem, count in parsed.keywords.weights.items())
+        return sum(
+            self._best_possible(stem, parsed.keywords.alternatives.get(stem, ())) * count
+            for stem, count in parsed.keywords.weights.items()
+        )
+
+    def _best_possible(self, stem: str, instead: Sequence[Alternative]) -> float:
+        """Most a document can score for a stem or what may stand in its place."""
+        if not instead:
+            return self._rarity(stem)
+        known = [
+            found.weight * sum(map(self._rarity, found.stems))
+            for found in (Alternative((stem,)), *instead)
+            if all(map(self._is_known, found.stems))
+        ]
+        # What no document contains counts in full.
+        return max(known, default=self._rarity(stem))
+
+    def _is_known(self, stem: str) -> bool:
+        return self._version.keywords is not None and bool(
+            self._version.keywords.document_frequency(stem)
+        )
 
     def _facets(
         self, query: Query, matching: NDArray[np.int64] | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,7 @@ def show_hits(
     page: Page,
     scorers: Mapping[str, Scorer],
     rarity: Callable[[str], float],
+    forms: Callable[[str], Collection[str]],
 ) -> list[Hit]:
     """Make the hits of a page.
 
@@ -38,6 +39,8 @@ def show_hits(
         it the first passage is shown.
     rarity
         Weight of a stem, at least 0.
+    forms
+        Stems under which a document may hold a word.
     """
     rows = page.ranking.rows
     documents = version.documents.documents(rows.tolist())
@@ -49,7 +52,7 @@ def show_hits(
     folded = _collapsed_ids(version, page)
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
-        marker = _marker(version, parsed, rarity)
+        marker = _marker(version, parsed, rarity, forms)
         marked = marker.mark([passage.text for passage in shown])
     ranking = page.ranking
     return [
@@ -83,7 +86,10 @@ def _collapsed_ids(version: OpenVersion, page: Page) -> dict[int, list[str]]:
 
 
 def _marker(
-    version: OpenVersion, parsed: ParsedText, rarity: Callable[[str], float]
+    version: OpenVersion,
+    parsed: ParsedText,
+    rarity: Callable[[str], float],
+    forms: Callable[[str], Collection[str]],
 ) -> PassageMarker:
     # Stop words are marked only where the query quotes them, or holds nothing else.
     marked = {word for phrase in parsed.phrases for word in phrase}
@@ -92,10 +98,11 @@ def _marker(
     word2vec = version.encoders.get("word2vec")
     return PassageMarker(
         parsed.meaning,
-        parsed.keywords.stems,
+        parsed.keywords.all_stems,
         marked,
         word2vec if isinstance(word2vec, Word2VecEncoder) else None,
         rarity,
+        forms,
     )
 
 
