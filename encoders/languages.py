@@ -39,17 +39,19 @@ _LEAST_SHARE = 0.02
 
 
 def language_named(name: str) -> str | None:
-    """Code of a language as metadata names it, ``None`` where that says nothing.
+    """Code of a language as metadata names it, ``None`` where there is no stemmer of that name.
 
     Examples
     --------
-    >>> language_named("de-AT"), language_named("German"), language_named("zh"), language_named("?")
-    ('de', 'de', 'en', None)
+    >>> language_named("de-AT"), language_named("German"), language_named("zh")
+    ('de', 'de', 'en')
+    >>> language_named("python") is None
+    True
     """
     folded = name.strip().lower().replace("_", "-").partition("-")[0]
     by_name = {algorithm: code for code, algorithm in STEMMERS.items()}
-    code = by_name.get(folded, folded)
-    return _stemmed_as(code) if len(code) in {2, 3} and code.isalpha() else None
+    code = _stemmed_as(by_name.get(folded, folded))
+    return code if code in STEMMERS else None
 
 
 def detect_language(text: str) -> str | None:

@@ -199,6 +199,11 @@ def _check_kinds(manifest: Manifest) -> None:
     for name, kind in kinds.items():
         if not isinstance(getattr(manifest, name), kind):
             raise TypeError(f"{name} is {getattr(manifest, name)!r:.40}")
+    if not all(isinstance(code, str) for code in manifest.languages):
+        raise TypeError(f"languages is {manifest.languages!r:.40}")
+    for words, others in manifest.synonyms.items():
+        if not (isinstance(others, list) and all(isinstance(other, str) for other in others)):
+            raise TypeError(f"the synonyms of {words!r:.40} are no list of words")
     for record in manifest.signals.values():
         if record.rows not in {"documents", "passages"}:
             raise TypeError(f"rows is {record.rows!r:.40}")
