@@ -25,7 +25,7 @@ N_VARIED = 100
 """Best documents that diversity and collapse look at; the same for every page."""
 
 # Cosine from which two documents count as one. Means of word vectors are alike by their nature.
-_ALIKE = {"bert": 0.95, "tfidf": 0.95, "word2vec": 0.99}
+_ALIKE = {"bert": 0.97, "tfidf": 0.98, "word2vec": 0.99}
 
 
 def embeddings_of(
