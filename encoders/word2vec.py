@@ -20,11 +20,12 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.languages import DEFAULT_LANGUAGES
 from encoders.protocol import Embeddings, ProgressCallback
 from encoders.state import check_texts
-from encoders.term_encoder import TermEncoder
+from encoders.term_encoder import TermEncoder, language_settings
+from encoders.word_forms import all_stop_words, content_words
 from encoders.word_vectors import read_word_vectors, train_word_vectors
-from encoders.words import STOP_WORDS, words
 from ingest.errors import EncoderError
 
 __all__ = ["Word2VecEncoder"]
@@ -51,6 +52,8 @@ class Word2VecEncoder(TermEncoder):
     vectors_path
         Pre-trained vectors: word2vec or GloVe text (``.txt``, ``.vec``), or word2vec binary
         (``.bin``); each may be compressed (``.gz``).
+    languages
+        Languages of the texts, whose stop words are left out.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Word2VecEncoder(TermEncoder):
         seed: int = 0,
         max_training_words: int = 5_000_000,
         vectors_path: Path | None = None,
+        languages: Sequence[str] = DEFAULT_LANGUAGES,
     ) -> None:
         if min(dimension, window, min_count, max_training_words) < 1:
             raise EncoderError(
@@ -83,6 +87,7 @@ class Word2VecEncoder(TermEncoder):
         self.seed = seed
         self.max_training_words = max_training_words
         self.vectors_path = Path(vectors_path) if vectors_path is not None else None
+        self.languages = tuple(languages) or DEFAULT_LANGUAGES
         self._wanted_dimension = dimension
 
     def fit(self, texts: Iterable[str], *, progress: ProgressCallback | None = None) -> Self:
@@ -111,7 +116,7 @@ class Word2VecEncoder(TermEncoder):
         n_texts, n_words = 0, 0
         document_frequencies: Counter[str] = Counter()
         for text in texts:
-            found = _content_words(text)
+            found = self._terms(text)
             n_texts += 1
             n_words += len(found)
             document_frequencies.update(set(found))
@@ -149,11 +154,12 @@ class Word2VecEncoder(TermEncoder):
             text's embedding (IDF times the length of its vector); 0 where no word is known.
         """
         idf, vectors = self._fitted()
+        left_out = all_stop_words(self.languages)
         known = [
             [
                 row
                 for word in text
-                if (row := self._vocabulary.get(word)) is not None and word not in STOP_WORDS
+                if (row := self._vocabulary.get(word)) is not None and word not in left_out
             ]
             for text in texts
         ]
@@ -172,12 +178,12 @@ class Word2VecEncoder(TermEncoder):
         return word
 
     def _terms(self, text: str) -> list[str]:
-        return _content_words(text)
+        return content_words(text, self.languages)
 
     def _weigh(self, counts: NDArray[np.float64], idf: NDArray[np.float32]) -> NDArray[np.float64]:
         return counts * idf
 
-    def _settings(self) -> dict[str, int | str | None]:
+    def _settings(self) -> dict[str, object]:
         return {
             "dimension": self._wanted_dimension,
             "window": self.window,
@@ -185,9 +191,10 @@ class Word2VecEncoder(TermEncoder):
             "seed": self.seed,
             "max_training_words": self.max_training_words,
             "vectors_path": str(self.vectors_path) if self.vectors_path is not None else None,
+            **language_settings(self.languages),
         }
 
-    def _fingerprinted_settings(self) -> dict[str, int | str | None]:
+    def _fingerprinted_settings(self) -> dict[str, object]:
         # Where pre-trained vectors lay does not matter; the vectors themselves count.
         return {**self._settings(), "vectors_path": None}
 
@@ -200,11 +207,7 @@ class Word2VecEncoder(TermEncoder):
         chosen = []
         for text in texts:
             if share == 1.0 or generator.random() < share:
-                chosen.append([sys.intern(word) for word in _content_words(text)])
+                chosen.append([sys.intern(word) for word in self._terms(text)])
             if progress is not None:
                 progress(1)
         return chosen
-
-
-def _content_words(text: str) -> list[str]:
-    return [word for word in words(text) if word not in STOP_WORDS]

@@ -22,11 +22,22 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
 
 import regex  # type: ignore[import-untyped]
 import Stemmer
 
-__all__ = ["STOP_WORDS", "is_plain", "stem", "stems", "word_spans", "words"]
+__all__ = [
+    "STEMMERS",
+    "STOP_WORDS",
+    "is_plain",
+    "stem",
+    "stems",
+    "stop_words",
+    "word_spans",
+    "words",
+]
 
 STOP_WORDS: frozenset[str] = frozenset(
     """
@@ -43,6 +54,20 @@ STOP_WORDS: frozenset[str] = frozenset(
 )
 """English words that say nothing about the subject: Snowball's list, contractions cut as here."""
 
+STEMMERS = MappingProxyType(
+    {
+        "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german",
+        "el": "greek", "en": "english", "eo": "esperanto", "es": "spanish", "et": "estonian",
+        "eu": "basque", "fa": "persian", "fi": "finnish", "fr": "french", "ga": "irish",
+        "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian", "it": "italian",
+        "lt": "lithuanian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pl": "polish",
+        "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish",
+        "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+    }
+)  # fmt: skip
+"""Language (ISO 639-1) -> its Snowball stemmer; words of other languages stay as they are."""
+
+_STOP_WORDS_FOLDER = Path(__file__).parent / "stop_words"
 _STEM_CACHE_SIZE = 1 << 18  # about 40 MB when full; a large English collection's whole vocabulary
 
 # 's, n't and the like: the tail is matched, so it starts no word of its own, but not captured.
@@ -143,35 +168,65 @@ def is_plain(text: str) -> bool:
 
 
 @lru_cache(maxsize=_STEM_CACHE_SIZE)
-def stem(word: str) -> str:
-    """Reduce an English word to its Snowball stem; other words mostly stay as they are.
+def stem(word: str, language: str = "en") -> str:
+    """Reduce a word to its Snowball stem; words of other languages mostly stay as they are.
 
     Examples
     --------
-    >>> stem("retrieval"), stem("retrieving")
-    ('retriev', 'retriev')
+    >>> stem("retrieval"), stem("retrieving"), stem("häuser", "de")
+    ('retriev', 'retriev', 'haus')
     """
-    stemmed: str = _stemmers.english.stemWord(word)
+    if language not in STEMMERS:
+        return word
+    stemmed: str = _stemmers.of(language).stemWord(word)
     return stemmed
 
 
-def stems(text: str) -> list[str]:
+@lru_cache(maxsize=64)
+def stop_words(language: str) -> frozenset[str]:
+    """Words of a language that say nothing about the subject; none where no list is known.
+
+    Examples
+    --------
+    >>> "der" in stop_words("de"), "der" in stop_words("en"), len(stop_words("vi"))
+    (True, False, 0)
+    """
+    if language == "en":
+        return STOP_WORDS
+    path = _STOP_WORDS_FOLDER / f"{language}.txt"
+    if not language.isalpha() or not path.is_file():
+        return frozenset()
+    return frozenset(words(path.read_text(encoding="utf-8")))
+
+
+def stems(text: str, language: str = "en") -> list[str]:
     """List the stems of a text's words, stop words left out.
 
     Examples
     --------
     >>> stems("The wings of the airplanes don't flutter")
     ['wing', 'airplan', 'flutter']
+    >>> stems("Die Häuser der Stadt", "de")
+    ['haus', 'stadt']
     """
-    return [stem(word) for word in words(text) if word not in STOP_WORDS]
+    if language == "en":
+        return [stem(word) for word in words(text) if word not in STOP_WORDS]
+    left_out = stop_words(language)
+    return [stem(word, language) for word in words(text) if word not in left_out]
 
 
 class _ThreadStemmers(threading.local):
     """One stemmer a thread: a PyStemmer object keeps state while it works."""
 
     def __init__(self) -> None:
-        # The module's own cache stands in front, so the stemmer needs none.
-        self.english = Stemmer.Stemmer("english", maxCacheSize=0)
+        self._by_language: dict[str, Stemmer.Stemmer] = {}
+
+    def of(self, language: str) -> Stemmer.Stemmer:
+        """The stemmer of a language that has one."""
+        if language not in self._by_language:
+            # The module's own cache stands in front, so the stemmer needs none.
+            self._by_language[language] = Stemmer.Stemmer(STEMMERS[language], maxCacheSize=0)
+        return self._by_language[language]
 
 
 _stemmers = _ThreadStemmers()

@@ -38,6 +38,9 @@ SEARCH_PARAMETERS = (
     "fusion",
     "min_probability",
     "explain",
+    "rerank",
+    "diversity",
+    "collapse",
     *PLACE_PARAMETERS,
 )
 _LISTS = frozenset({"facets", "signals"})
@@ -48,11 +51,15 @@ _BOOLEANS = MappingProxyType({"true": True, "1": True, "false": False, "0": Fals
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A query, and where to ask it; ``None`` is the default collection, or the current version."""
+    """A query, and where to ask it; ``None`` is the default collection, or the current version.
+
+    Which model re-ranks, where ``rerank`` asks for it, the server knows: no request names a path.
+    """
 
     query: Query
     collection: str | None = None
     version: str | None = None
+    rerank: bool = False
 
 
 def search_from_arguments(arguments: Mapping[str, Sequence[str]]) -> SearchRequest:
@@ -120,9 +127,14 @@ def search_from_object(body: Mapping[str, object]) -> SearchRequest:
         ),
         explain=_explain(given.get("explain", True)) is not False,
         explain_words=_explain(given.get("explain", True)) == "words",
+        diversity=_number(given.get("diversity", 0.0), "diversity"),
+        collapse=_collapse(given.get("collapse", False)),
     )
     return SearchRequest(
-        query, _optional_text(given, "collection"), _optional_text(given, "version")
+        query,
+        _optional_text(given, "collection"),
+        _optional_text(given, "version"),
+        _boolean(given.get("rerank", False), "rerank"),
     )
 
 
@@ -209,12 +221,19 @@ def _boolean_of_text(text: str, name: str) -> object:
     return _BOOLEANS.get(text, text)
 
 
+def _switch_or_number_of_text(text: str, name: str) -> object:
+    return text == "true" if text in {"true", "false"} else _number_of_text(text, name)
+
+
 _FROM_TEXT: Mapping[str, Callable[[str, str], object]] = MappingProxyType(
     {
         "k": _integer_of_text,
         "page": _integer_of_text,
         "min_probability": _number_of_text,
         "explain": _boolean_of_text,
+        "rerank": _boolean_of_text,
+        "diversity": _number_of_text,
+        "collapse": _switch_or_number_of_text,
     }
 )
 
@@ -277,6 +296,12 @@ def _explain(value: object) -> bool | str:
     if not isinstance(value, bool) and value != "words":
         raise _wrong("explain", value, "true, false or words")
     return value
+
+
+def _collapse(value: object) -> bool | float:
+    if isinstance(value, str):
+        raise _wrong("collapse", value, "true, false or a cosine in (0, 1]")
+    return value if isinstance(value, bool) else _number(value, "collapse")
 
 
 def _names(value: object, name: str) -> tuple[str, ...]:

@@ -52,8 +52,10 @@ def limit_body() -> None:
 def search() -> Response:
     """Answer a query."""
     asked = _posted_search() if request.method == "POST" else _search_of_arguments()
-    searcher = current_pool().get(asked.collection, asked.version)
-    return json_response(searcher.search(asked.query).to_json())
+    pool = current_pool()
+    query = pool.with_reranking(asked.query) if asked.rerank else asked.query
+    searcher = pool.get(asked.collection, asked.version)
+    return json_response(searcher.search(query).to_json())
 
 
 @blueprint.get("/documents/<doc_id:doc_id>")

@@ -6,16 +6,18 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ingest.errors import IndexFolderError, IndexNotFoundError, TrineError
+from encoders.reranker import shared_reranker
+from ingest.errors import IndexFolderError, IndexNotFoundError, QueryError, TrineError
+from pipeline.search.query import RERANK_BUDGET_MS, RERANK_DEPTH, Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder, list_collections
 from pipeline.version.open_version import SIGNALS
 from search_api.problems import UnknownIndexError
 
-__all__ = ["CollectionState", "SearcherPool"]
+__all__ = ["CollectionState", "RerankSettings", "SearcherPool"]
 
 _logger = logging.getLogger(__name__)
 _MAX_PINNED = 4
@@ -51,6 +53,15 @@ class CollectionState:
         return state if self.error is None else {**state, "error": self.error}
 
 
+@dataclass(frozen=True, slots=True)
+class RerankSettings:
+    """The re-ranker a server offers, as its operator chose it."""
+
+    model: str
+    depth: int = RERANK_DEPTH
+    budget_ms: float = RERANK_BUDGET_MS
+
+
 class SearcherPool:
     """Hands out searchers; safe to share among threads.
 
@@ -65,11 +76,16 @@ class SearcherPool:
         The data folder.
     default_collection
         Collection of requests that name none.
+    reranking
+        What requests for re-ranking get; they are refused when ``None``.
     """
 
-    def __init__(self, data_dir: Path, default_collection: str) -> None:
+    def __init__(
+        self, data_dir: Path, default_collection: str, *, reranking: RerankSettings | None = None
+    ) -> None:
         self.data_dir = data_dir
         self.default_collection = default_collection
+        self.reranking = reranking
         self._lock = threading.Lock()
         self._opening: dict[str, threading.Lock] = {}
         self._current: dict[str, Searcher] = {}
@@ -104,6 +120,26 @@ class SearcherPool:
             if collection:
                 raise UnknownIndexError(f"there is no collection {folder.name!r}") from error
             raise
+
+    def with_reranking(self, query: Query) -> Query:
+        """The query, re-ranked by this server's model.
+
+        Raises
+        ------
+        QueryError
+            If the server offers none.
+        """
+        if self.reranking is None:
+            raise QueryError(
+                "this server has no re-ranker: start it with trine serve --rerank MODEL_DIR",
+                parameter="rerank",
+            )
+        return replace(
+            query,
+            rerank=self.reranking.model,
+            rerank_depth=self.reranking.depth,
+            rerank_budget_ms=self.reranking.budget_ms,
+        )
 
     def state(self, collection: str | None = None) -> CollectionState:
         """Describe a collection by its manifest alone, without opening it."""
@@ -169,6 +205,8 @@ class SearcherPool:
         searcher = Searcher.open(folder.name, data_dir=self.data_dir, version=version, verify=True)
         try:
             searcher.warm()
+            if self.reranking is not None:
+                shared_reranker(self.reranking.model).load()
         except TrineError as error:
             if must_answer:
                 raise

@@ -21,6 +21,7 @@ from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
 
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
+TINY_CROSS_ENCODER = Path(__file__).parent / "data" / "tiny_cross_encoder"
 SUMMARY_KEYS = {
     "version",
     "published",
@@ -330,6 +331,8 @@ def test_settings_that_make_no_sense(
             ),
         ),
         (["--min-probability", "0.3"], Query("open a file", min_probability=0.3)),
+        (["--diversity", "0.5", "--collapse"], Query("open a file", diversity=0.5, collapse=True)),
+        (["--collapse-threshold", "0.6"], Query("open a file", collapse=0.6)),
     ],
 )
 def test_search_tells_what_the_searcher_tells(
@@ -358,6 +361,26 @@ def test_search_for_people(trine: Trine, library_data_dir: Path) -> None:
     assert re.search(r"query: .*\bbold \+\d", told.out)
     assert re.search(r"document: .*\bbold \+\d", told.out)
     assert trine("search", *place, "--", "-file", "open").status == 0
+
+
+def test_search_re_ranks_by_a_folder(trine: Trine, library_data_dir: Path, tmp_path: Path) -> None:
+    place = ("--data-dir", library_data_dir)
+    ample = ("--rerank-budget-ms", 60_000, "--rerank-depth", 5)
+    told = trine("search", "open file", "--rerank", TINY_CROSS_ENCODER, *ample, "--json", *place)
+    assert told.err == ""
+    assert (told.value["rerank"]["applied"], told.value["rerank"]["scored"]) == (True, 5)
+    shown = trine(
+        "search", "open file", "--rerank", TINY_CROSS_ENCODER, *ample, "--explain", *place
+    )
+    assert "rerank " in shown.out
+    short = ("--rerank-budget-ms", 0.001)
+    shown = trine("search", "open file", "--rerank", TINY_CROSS_ENCODER, *short, *place)
+    assert "not re-ranked: 0.001 ms were too few" in shown.out
+    for model in (tmp_path, TINY_BERT, "nowhere"):
+        assert "re-ranker" in failed(trine("search", "file", "--rerank", model, *place))
+        serving = trine("serve", "--rerank", model, *place)
+        assert serving.status in {1, 2}
+        assert str(model) in serving.err
 
 
 @pytest.mark.parametrize(

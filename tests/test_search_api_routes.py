@@ -16,6 +16,7 @@ from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from search_api.addresses import path_of_doc_id
 from search_api.json_format import json_bytes
+from search_api.searchers import RerankSettings
 from web import Settings, create_app
 
 SEARCH = "/api/v1/search"
@@ -239,3 +240,51 @@ def test_a_document_that_is_not_there(client: FlaskClient) -> None:
 
 def test_json_never_holds_nan() -> None:
     assert json_bytes({"a": [float("inf"), 1.5], "b": "é"}) == '{"a":[null,1.5],"b":"é"}'.encode()
+
+
+TINY_CROSS_ENCODER = Path(__file__).parent / "data" / "tiny_cross_encoder"
+
+
+def test_a_request_may_ask_for_the_servers_re_ranker_and_for_no_other(
+    client: FlaskClient, library_data_dir: Path, searcher: Searcher
+) -> None:
+    _assert_problem(client.get(SEARCH + "?q=file&rerank=true"), 400, "rerank")
+    offered = RerankSettings(str(TINY_CROSS_ENCODER), depth=9, budget_ms=60_000)
+    app = create_app(Settings(library_data_dir, reranking=offered))
+    offering = app.test_client()
+    plain = offering.get(SEARCH + "?q=file").get_json()
+    assert plain["rerank"] is None
+    by_get = offering.get(SEARCH + "?q=file&rerank=true").get_json()
+    by_post = offering.post(SEARCH, json={"q": "file", "rerank": True}).get_json()
+    for answer in (by_get, by_post):
+        assert (answer["rerank"]["applied"], answer["rerank"]["scored"]) == (True, 9)
+        assert [hit["doc_id"] for hit in answer["hits"][:9]] == [
+            hit.doc_id
+            for hit in searcher.search(
+                Query("file", rerank=offered.model, rerank_depth=9, rerank_budget_ms=60_000)
+            ).hits[:9]
+        ]
+    # A path from a client is never taken, nor may a client spend more time than the operator.
+    for name, value in (("rerank", str(TINY_CROSS_ENCODER)), ("rerank", "."), ("rerank", 1)):
+        _assert_problem(offering.post(SEARCH, json={"q": "file", name: value}), 400, name)
+    for name in ("rerank_depth", "rerank_budget_ms"):
+        _assert_problem(offering.get(f"{SEARCH}?q=file&{name}=1000"), 400, name)
+    page = offering.get("/?q=file&rerank=true").text
+    assert "Re-ranking" in page
+    assert "Not re-ranked" not in page
+
+
+def test_diversity_and_collapse_are_parameters(client: FlaskClient, searcher: Searcher) -> None:
+    for given, query in (
+        ("diversity=0.7", Query("open file", diversity=0.7)),
+        ("collapse=true", Query("open file", collapse=True)),
+        ("collapse=0.5", Query("open file", collapse=0.5)),
+        ("collapse=false", Query("open file")),
+    ):
+        answer = client.get(f"{SEARCH}?q=open+file&{given}").get_json()
+        assert answer["hits"] == json.loads(json.dumps(searcher.search(query).to_json()))["hits"]
+    for wrong in ("diversity=much", "diversity=2", "collapse=yes", "collapse=0", "collapse=nan"):
+        _assert_problem(client.get(f"{SEARCH}?q=file&{wrong}"), 400, wrong.partition("=")[0])
+    page = client.get("/?q=open+file&collapse=0.3").text
+    assert "Stands for" in page
+    assert "near-duplicates of others" in page

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 import search_api.routes
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
-from search_api.searchers import SearcherPool
+from search_api.searchers import RerankSettings, SearcherPool
 from web import pages
 
 __all__ = ["Settings", "create_app"]
@@ -37,10 +37,13 @@ class Settings:
         The data folder; ``$TRINE_DATA_DIR`` or the platform's when ``None``.
     collection
         Collection that is searched when a request names none.
+    reranking
+        The re-ranker requests may ask for; none when ``None``.
     """
 
     data_dir: Path | None = None
     collection: str = DEFAULT_COLLECTION
+    reranking: RerankSettings | None = None
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -55,7 +58,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_MAX_AGE_S
     app.jinja_options = {**app.jinja_options, "trim_blocks": True, "lstrip_blocks": True}
-    pool = SearcherPool(chosen.data_dir or default_data_dir(), chosen.collection)
+    pool = SearcherPool(
+        chosen.data_dir or default_data_dir(), chosen.collection, reranking=chosen.reranking
+    )
     search_api.routes.init_app(app, pool)
     pages.init_app(app)
     app.register_error_handler(Exception, handle_error)

@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 
 import click
 
+from encoders.model_folder import check_reranker_folder
 from ingest.errors import IndexCorruptError, IndexFolderError, IndexNotFoundError, TrineError
 from pipeline.command_line.options import Place, common_options, print_json
+from pipeline.search.query import MAX_RERANK_DEPTH, RERANK_BUDGET_MS, RERANK_DEPTH
 from pipeline.version.collection import CollectionFolder, default_data_dir, list_collections
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
+from search_api.searchers import RerankSettings
 from web.app import Settings
 from web.server import DEFAULT_PORT, serve_forever
 
@@ -54,11 +57,45 @@ def _address_options(command: Command) -> Command:
 
 @click.command()
 @_address_options
+@click.option(
+    "--rerank",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="MODEL_DIR",
+    help="Folder of a CrossEncoder that orders the best hits anew for requests with rerank=true.",
+)
+@click.option(
+    "--rerank-depth",
+    default=RERANK_DEPTH,
+    show_default=True,
+    type=click.IntRange(1, MAX_RERANK_DEPTH),
+    help="How many hits.",
+)
+@click.option(
+    "--rerank-budget-ms",
+    default=RERANK_BUDGET_MS,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Time this may take a query; where it is too short, the order stays as it was.",
+)
 @common_options
-def serve(*, host: str, port: int, workers: int, place: Place) -> None:
+def serve(
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    rerank: Path | None,
+    rerank_depth: int,
+    rerank_budget_ms: float,
+    place: Place,
+) -> None:
     """Serve the search page and the JSON API."""
     _sound_manifest(place.folder)
-    _serve(place, host, port, workers)
+    reranking = None
+    if rerank is not None:
+        # Reads files alone: no model may be loaded before the fork.
+        check_reranker_folder(str(rerank), rerank)
+        reranking = RerankSettings(str(rerank.absolute()), rerank_depth, rerank_budget_ms)
+    _serve(place, host, port, workers, reranking)
 
 
 @click.command()
@@ -83,7 +120,9 @@ def demo(
     _serve(place, host, port, workers)
 
 
-def _serve(place: Place, host: str, port: int, workers: int) -> None:
+def _serve(
+    place: Place, host: str, port: int, workers: int, reranking: RerankSettings | None = None
+) -> None:
     _warn_of_strangers(host)
 
     def tell(url: str) -> None:
@@ -92,7 +131,7 @@ def _serve(place: Place, host: str, port: int, workers: int) -> None:
         click.echo(f"Searching {place.collection!r} at {url} (Ctrl-C stops)", err=True)
 
     click.echo(f"Opening {place.collection!r} ...", err=True)
-    settings = Settings(place.data_dir, place.collection)
+    settings = Settings(place.data_dir, place.collection, reranking)
     serve_forever(settings, host=host, port=port, workers=workers, when_ready=tell)
 
 

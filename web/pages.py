@@ -57,7 +57,7 @@ def search_page() -> Response:
         asked = asked.within(searcher.fields)
         facets = searcher.facet_fields()[:_MAX_FACETS]
         query = asked.narrowed(wanted.query, facets)
-        answer = searcher.search(query)
+        answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
     except TrineError as error:
         return problem_page(problem_of(error), asked)
     return _page(

@@ -111,7 +111,8 @@ def result_view(answer: Answer, request: PageRequest) -> ResultView:
     request
         What was asked, for the links.
     """
-    n_pages = -(-min(answer.total, RESULT_WINDOW // answer.k * answer.k) // answer.k)
+    n_shown = answer.total - answer.n_collapsed
+    n_pages = -(-min(n_shown, RESULT_WINDOW // answer.k * answer.k) // answer.k)
     bars = bars_of(answer.hits)
     used = {part.name for bar in bars for part in bar.parts if part.contribution}
 

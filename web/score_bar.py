@@ -21,6 +21,7 @@ PART_LABELS = MappingProxyType(
         "bert": ("Meaning", "BERT"),
         "regularization": ("Similar hits", "regularization"),
         "exactness": ("Exact match", "exactness"),
+        "rerank": ("Re-ranking", "cross-encoder"),
     }
 )
 
@@ -101,6 +102,8 @@ def _parts(hit: Hit) -> tuple[Part, ...]:
     }
     contributions["regularization"] = (hit.regularization, None)
     contributions["exactness"] = (hit.exactness, None)
+    if hit.rerank is not None:
+        contributions["rerank"] = (hit.rerank.contribution, None)
     return tuple(
         Part(name, *PART_LABELS[name], *contributions[name])
         for name in PART_LABELS

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ingest.errors import TrineError
 from ingest.sources import IngestReport, SourceOptions, read_documents
+from ingest.synonyms import read_synonyms
 from pipeline.command_line.options import (
     Place,
     common_options,
@@ -80,6 +81,11 @@ def remembered(folder: CollectionFolder) -> tuple[list[str], IndexSettings]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Pre-trained word2vec or GloVe file for the word2vec signal.",
 )
+@click.option(
+    "--synonyms",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of synonyms, a line each: car, automobile or nyc => new york.",
+)
 @click.option("--id-field", help="Field of JSON Lines, CSV or TSV that holds the id.")
 @click.option("--title-field", help="Field that holds the title.")
 @click.option("--text-field", help="Field that holds the text.")
@@ -93,6 +99,7 @@ def index(
     signals: str | None,
     model: str | None,
     word_vectors: Path | None,
+    synonyms: Path | None,
     id_field: str | None,
     title_field: str | None,
     text_field: str | None,
@@ -119,6 +126,8 @@ def index(
         settings = settings.with_encoder("bert", model=found)
     if word_vectors is not None:
         settings = settings.with_encoder("word2vec", vectors_path=str(word_vectors.absolute()))
+    if synonyms is not None:
+        settings = settings.with_synonyms(read_synonyms(synonyms))
     given = {
         "id_field": id_field,
         "title_field": title_field,

@@ -12,7 +12,7 @@ from ingest.errors import QueryError
 from pipeline.command_line.options import Place, common_options, output_console, print_json
 from pipeline.search.answer import Answer, Attribution, Hit
 from pipeline.search.fusion import FUSIONS
-from pipeline.search.query import Query
+from pipeline.search.query import RERANK_BUDGET_MS, RERANK_DEPTH, Query
 from pipeline.search.searcher import Searcher
 
 __all__ = ["parse_weights", "search", "split_names"]
@@ -81,6 +81,32 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
     help="How scores become one.  [default: z_score, or what the version was tuned to]",
 )
 @click.option("--min-probability", type=float, help="Leave out hits less likely relevant.")
+@click.option(
+    "--rerank",
+    metavar="MODEL_DIR",
+    help="Order the best hits anew by the CrossEncoder in this folder.",
+)
+@click.option(
+    "--rerank-depth", default=RERANK_DEPTH, show_default=True, type=int, help="How many hits."
+)
+@click.option(
+    "--rerank-budget-ms",
+    default=RERANK_BUDGET_MS,
+    show_default=True,
+    type=float,
+    help="Time this may take; where it is too short, the order stays as it was.",
+)
+@click.option(
+    "--diversity",
+    default=0.0,
+    show_default=True,
+    type=float,
+    help="How much hits are ordered to differ, 0 to 1.",
+)
+@click.option("--collapse", is_flag=True, help="One hit stands for its near-duplicates.")
+@click.option(
+    "--collapse-threshold", type=float, help="Cosine from which hits are near-duplicates."
+)
 @click.option("--explain", is_flag=True, help="Show what each signal and each word contributed.")
 @click.option("--version", "version_id", help="Version to ask.  [default: the current one]")
 @common_options
@@ -96,6 +122,12 @@ def search(
     weights: str | None,
     fusion: str | None,
     min_probability: float | None,
+    rerank: str | None,
+    rerank_depth: int,
+    rerank_budget_ms: float,
+    diversity: float,
+    collapse: bool,
+    collapse_threshold: float | None,
     explain: bool,
     version_id: str | None,
     place: Place,
@@ -116,12 +148,20 @@ def search(
         weights=parse_weights(weights),
         fusion=fusion,
         min_probability=min_probability,
+        rerank=rerank,
+        rerank_depth=rerank_depth,
+        rerank_budget_ms=rerank_budget_ms,
+        diversity=diversity,
+        collapse=collapse if collapse_threshold is None else collapse_threshold,
         explain_words=explain,
     )
     searcher = Searcher.open(place.collection, data_dir=place.data_dir, version=version_id)
     # So that the time shown is the query's, not that of loading models.
     # Only what was asked for: loading a transformer takes longer than all else.
-    searcher.search(Query("warm up", k=1, signals=asked.signals, weights=asked.weights))
+    warm_up = Query(
+        "warm up", k=1, signals=asked.signals, weights=asked.weights, rerank=rerank, rerank_depth=1
+    )
+    searcher.search(warm_up)
     answer = searcher.search(asked)
     if place.as_json:
         print_json(answer.to_json())
@@ -135,6 +175,8 @@ def show_answer(answer: Answer, console: Console, *, explain: bool) -> None:
     if answer.no_good_result:
         summary += "; nothing fits well" + (", the nearest are:" if answer.hits else "")
     console.print(summary, style="dim" if not answer.no_good_result else "yellow")
+    if answer.rerank is not None and not answer.rerank.applied:
+        console.print(f"not re-ranked: {answer.rerank.reason}", style="yellow")
     for hit in answer.hits:
         console.print()
         _show_hit(hit, console)
@@ -154,6 +196,8 @@ def _show_hit(hit: Hit, console: Console) -> None:
         console.print(Text(f"   {hit.doc_id}", style="dim"))
     if names := [name for name in hit.names if name != hit.doc_id][:5]:
         console.print(Text("   also " + ", ".join(names), style="dim"))
+    if hit.collapsed:
+        console.print(Text("   stands for " + ", ".join(hit.collapsed), style="dim"))
     text = Text(hit.passage.text)
     for mark in hit.highlights:
         style = _KEYWORD_STYLE if mark.kind == "keyword" else _SEMANTIC_STYLE
@@ -195,6 +239,11 @@ def _show_explanation(hit: Hit, console: Console) -> None:
             _show_words(name, hit.attribution, console)
     console.print(f"   {'regularization':<15} {hit.regularization:+.4f}", style="dim")
     console.print(f"   {'exactness':<15} {hit.exactness:+.4f}", style="dim")
+    if hit.rerank is not None:
+        console.print(
+            f"   {'rerank':<15} {hit.rerank.contribution:+.4f}  (raw {hit.rerank.raw:.3f})",
+            style="dim",
+        )
     console.print(f"   {'score':<15} {hit.score:+.4f}", style="dim")
 
 

@@ -18,6 +18,12 @@ from typing import TypeGuard
 import numpy as np
 
 from encoders.bert import BertEncoder
+from encoders.languages import (
+    DEFAULT_LANGUAGES,
+    detect_language,
+    language_named,
+    main_languages,
+)
 from encoders.protocol import Embeddings, Encoder, FittedEncoder, ProgressCallback
 from encoders.tfidf import TfidfEncoder
 from ingest.documents import Document, passage_hash
@@ -164,6 +170,8 @@ class _Build:
         self._progress = progress
         self._seconds: dict[str, float] = {}
         self._signals: dict[str, SignalRecord] = {}
+        self._languages: tuple[str, ...] = DEFAULT_LANGUAGES
+        self._language_of: list[str] = []
         self._encoded = self._reused = self._tokens_encoded = 0
 
     def run(
@@ -187,6 +195,7 @@ class _Build:
             change = self._change_from(parent, store)
             if parent and not refit and self._is_unchanged(parent, store, encoders):
                 return self._unchanged(parent, change, began)
+            self._find_languages(store)
             cut = self._build(store, encoders)
             manifest = self._describe(store, cut, sources, parent)
         self._verify()
@@ -207,6 +216,17 @@ class _Build:
                 spool.add(document)
                 advance(1)
             spool.finish()
+
+    def _find_languages(self, store: DocumentStore) -> None:
+        """Tell each document's language, by its metadata or its text."""
+        with self._stage("languages", store.n_documents) as advance:
+            found = [_language_of(advance.each(document)) for document in _stream(store)]
+        self._languages = main_languages(found)
+        # A document in no main language is stemmed as most are, where queries look for it.
+        main = set(self._languages)
+        self._language_of = [
+            code if code in main else self._languages[0] for code in (str(code) for code in found)
+        ]
 
     def _change_from(self, parent: str | None, store: DocumentStore) -> CorpusChange:
         if parent is None:
@@ -256,14 +276,21 @@ class _Build:
         if "bm25" in self._settings.signals:
             with self._stage("bm25", n_documents) as advance:
                 counted = (advance.each(document) for document in _stream(store))
-                n_covered = write_keyword_index(self._subfolder("bm25"), counted)
+                n_covered = write_keyword_index(self._subfolder("bm25"), counted, self._language_of)
             self._signals["bm25"] = SignalRecord("documents", n_documents, n_covered)
         for name, encoder in encoders.items():
             if is_fitted_encoder(encoder):
-                self._build_document_signal(name, encoder, store)
+                self._build_document_signal(name, self._localized(name, encoder), store)
         if bert is not None:
             self._build_passage_signal(bert, store, cut)
         return cut
+
+    def _localized(self, name: str, encoder: FittedEncoder) -> FittedEncoder:
+        """The encoder for the languages of the collection."""
+        if self._languages == DEFAULT_LANGUAGES:
+            return encoder
+        localized = self._settings.create(name, languages=self._languages)
+        return localized if is_fitted_encoder(localized) else encoder
 
     def _build_document_signal(
         self, name: str, encoder: FittedEncoder, store: DocumentStore
@@ -374,6 +401,7 @@ class _Build:
             total_bytes=total_bytes,
             timings_s={name: round(value, 3) for name, value in self._seconds.items()},
             parent=parent,
+            languages=list(self._languages),
         )
         write_manifest(self._folder, manifest)
         return manifest
@@ -431,6 +459,12 @@ class _StoredTexts:
 
     def __iter__(self) -> Iterator[str]:
         return (encoder_text(document.title, document.text) for document in _stream(self._store))
+
+
+def _language_of(document: Document) -> str | None:
+    named = document.metadata.get("language")
+    known = language_named(named) if isinstance(named, str) else None
+    return known or detect_language(document.text or document.title)
 
 
 def _stream(store: DocumentStore) -> Iterator[Document]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from encoders.protocol import Encoder
@@ -53,12 +53,15 @@ class IndexSettings:
     ranking
         Adopted weights and where they come from, as the search pipeline reads them; empty for
         Trine's own. They decide nothing about what is built.
+    synonyms
+        Words as a query may hold them -> what else to look for.
     """
 
     signals: tuple[str, ...] = SIGNALS
     encoders: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     source_options: Mapping[str, object] = field(default_factory=dict)
     ranking: Mapping[str, object] = field(default_factory=dict)
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def from_manifest(cls, settings: Mapping[str, object]) -> IndexSettings:
@@ -66,21 +69,27 @@ class IndexSettings:
         signals = settings.get("signals", SIGNALS)
         encoders, source_options = settings.get("encoders"), settings.get("source_options")
         ranking = settings.get("ranking")
+        synonyms = settings.get("synonyms")
         return cls(
             checked_signals(signals) if isinstance(signals, list | tuple) else SIGNALS,
             encoders if isinstance(encoders, Mapping) else {},
             source_options if isinstance(source_options, Mapping) else {},
             ranking if isinstance(ranking, Mapping) else {},
+            synonyms if isinstance(synonyms, Mapping) else {},
         )
 
     def to_manifest(self) -> dict[str, object]:
         """Settings as JSON keeps them."""
-        kept: dict[str, object] = {
+        settings: dict[str, object] = {
             "signals": list(self.signals),
             "encoders": {name: dict(arguments) for name, arguments in self.encoders.items()},
             "source_options": dict(self.source_options),
         }
-        return {**kept, "ranking": dict(self.ranking)} if self.ranking else kept
+        if self.ranking:
+            settings["ranking"] = dict(self.ranking)
+        if self.synonyms:
+            settings["synonyms"] = {words: list(found) for words, found in self.synonyms.items()}
+        return settings
 
     def with_signals(self, signals: Iterable[str]) -> IndexSettings:
         """The same settings with other signals."""
@@ -99,6 +108,10 @@ class IndexSettings:
         """The same settings with other weights."""
         return replace(self, ranking=ranking)
 
-    def create(self, name: str) -> Encoder:
-        """A new, unfitted encoder for one signal."""
-        return create_encoder(name, self.encoders.get(name, {}))
+    def with_synonyms(self, synonyms: Mapping[str, Sequence[str]]) -> IndexSettings:
+        """The same settings with these synonyms and no others."""
+        return replace(self, synonyms=synonyms)
+
+    def create(self, name: str, **arguments: object) -> Encoder:
+        """A new, unfitted encoder for one signal; arguments given stand behind the settings."""
+        return create_encoder(name, {**arguments, **self.encoders.get(name, {})})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from encoders.bert import BertEncoder
-from encoders.words import stems
+from encoders.word_forms import query_forms
 from pipeline.version.encoder_text import encoder_text, fitting_title
 from pipeline.version.keyword_index import KeywordQuery, indexable
 from pipeline.version.open_version import OpenVersion
@@ -64,7 +64,10 @@ def _probe(version: OpenVersion, row: int) -> list[str]:
     text = encoder_text(document.title, document.text)
     problems = []
     if version.keywords is not None:
-        probe = KeywordQuery(tuple(indexable(stems(text))[:_PROBE_STEMS]))
+        # In every language at once: one of them is the document's.
+        forms = query_forms(text, tuple(version.manifest.languages))
+        found = indexable(form for distinct in forms[:_PROBE_STEMS] for form in distinct)
+        probe = KeywordQuery(tuple(found))
         if probe.weights and version.keywords.scores(probe, np.array([row]))[0] <= 0:
             problems.append(f"bm25 does not find {document.doc_id!r} by its own words")
     for name, index in version.vectors.items():

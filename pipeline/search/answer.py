@@ -13,6 +13,8 @@ __all__ = [
     "FacetValue",
     "Highlight",
     "Hit",
+    "RerankOutcome",
+    "RerankerExplanation",
     "ShownPassage",
     "SignalExplanation",
     "WordContribution",
@@ -110,11 +112,20 @@ class Attribution:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankerExplanation:
+    """What re-ranking changed in a hit's score: the re-ranker's own score, and the change."""
+
+    raw: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One document found.
 
     ``score`` is exactly the sum, in this order, of the signals' contributions in
-    ``explanation``, then ``regularization``, then ``exactness``.
+    ``explanation``, then ``regularization``, then ``exactness``, then that of ``rerank``, where
+    the hit was re-scored. ``collapsed`` lists the near-duplicates the hit stands for.
     """
 
     rank: int
@@ -131,6 +142,8 @@ class Hit:
     regularization: float
     exactness: float
     attribution: Attribution | None = None
+    rerank: RerankerExplanation | None = None
+    collapsed: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         """The hit as JSON-ready values."""
@@ -143,7 +156,9 @@ class Hit:
         if explanation:
             explanation["regularization"] = {"contribution": content["regularization"]}
             explanation["exactness"] = {"contribution": content["exactness"]}
-        del content["regularization"], content["exactness"]
+            if self.rerank is not None:
+                explanation["rerank"] = content["rerank"]
+        del content["regularization"], content["exactness"], content["rerank"]
         if self.attribution is None:
             del content["attribution"]
         return content
@@ -158,6 +173,28 @@ class FacetValue:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankOutcome:
+    """What came of re-ranking.
+
+    Parameters
+    ----------
+    applied
+        Whether the order is the re-ranker's; all of the depth is re-ordered, or nothing.
+    reason
+        Why not; ``None`` when applied.
+    scored
+        Documents it scored.
+    took_ms
+        Milliseconds this took, loading the model not counted.
+    """
+
+    applied: bool
+    reason: str | None
+    scored: int
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a query found.
 
@@ -166,7 +203,11 @@ class Answer:
     took_ms, stages_ms
         Milliseconds in all, and by stage.
     total
-        How many documents match, exactly.
+        How many documents match, exactly, near-duplicates included.
+    n_collapsed
+        How many of them no page shows, because a near-duplicate stands for them.
+    rerank
+        What came of re-ranking; ``None`` where it was not asked for.
     no_good_result
         Whether nothing found is likely to answer the query.
     """
@@ -183,6 +224,8 @@ class Answer:
     hits: list[Hit]
     facets: dict[str, list[FacetValue]] = field(default_factory=dict)
     did_you_mean: str | None = None
+    n_collapsed: int = 0
+    rerank: RerankOutcome | None = None
 
     def to_json(self) -> dict[str, object]:
         """The answer as JSON-ready values, in the documented shape."""
@@ -197,6 +240,8 @@ class Answer:
             "k": self.k,
             "no_good_result": self.no_good_result,
             "did_you_mean": self.did_you_mean,
+            "n_collapsed": self.n_collapsed,
+            "rerank": None if self.rerank is None else asdict(self.rerank),
             "hits": [hit.to_json() for hit in self.hits],
             "facets": {name: [asdict(v) for v in found] for name, found in self.facets.items()},
         }

@@ -7,13 +7,13 @@ over its text's words, so its cosine with any vector is a sum over these words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from encoders.bert import BertEncoder
 from encoders.term_encoder import TermEncoder
-from encoders.words import stem, word_spans, words
+from encoders.words import word_spans, words
 from ingest.documents import Document
 from pipeline.search.answer import Attribution, ShownPassage, WordContribution
 from pipeline.search.query_text import ParsedText
@@ -35,6 +35,7 @@ def attribute_words(
     ranking: Ranking,
     documents: Sequence[Document],
     passages: Sequence[ShownPassage],
+    forms: Callable[[str], Collection[str]],
 ) -> list[Attribution]:
     """Take each signal's raw score of each document apart, word by word.
 
@@ -47,6 +48,8 @@ def attribute_words(
         The signals, bound to the query.
     documents, passages
         The ranking's documents, in order, and the best passage of each.
+    forms
+        Stems of a word in the version's languages, the first of which stands for it.
 
     Returns
     -------
@@ -54,6 +57,10 @@ def attribute_words(
         The contributions of each list add up to the signal's raw score; within about 1e-5, as
         far as the transformer computes in 32 bits.
     """
+
+    def first_form(word: str) -> str:
+        return next(iter(forms(word)), word)
+
     shown = [_Shown(*both) for both in zip(documents, passages, strict=True)]
     found = [Attribution({}, {}) for _ in documents]
     for index, (name, scorer) in enumerate(scorers.items()):
@@ -61,7 +68,7 @@ def attribute_words(
             by_stem = scorer.stem_scores(ranking.rows)
             for position, attribution in enumerate(found):
                 shares = {stemmed: float(of[position]) for stemmed, of in by_stem.items()}
-                attribution.query[name] = shown[position].asked(shares, parsed.meaning, stem)
+                attribution.query[name] = shown[position].asked(shares, parsed.meaning, first_form)
             continue
         encoder = version.encoders[name]
         speaking = np.flatnonzero(~np.isnan(ranking.raw[index])).tolist()

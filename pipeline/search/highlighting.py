@@ -34,13 +34,15 @@ class PassageMarker:
     query
         The query's text.
     query_stems
-        Their stems, stop words left out.
+        Their stems, stop words left out, and what else counts as a match.
     marked_words
         Words to mark although they are stop words (they are quoted, or the query has no other).
     word2vec
         Encoder for sentences; words alone decide when ``None``.
     rarity
         Weight of a stem, at least 0.
+    forms
+        Stems under which a document may hold a word.
 
     Examples
     --------
@@ -56,7 +58,9 @@ class PassageMarker:
         marked_words: Collection[str],
         word2vec: Word2VecEncoder | None,
         rarity: Callable[[str], float],
+        forms: Callable[[str], Collection[str]] = lambda word: (stem(word),),
     ) -> None:
+        self._forms = forms
         self._stems = set(query_stems)
         self._words = set(marked_words)
         self._word2vec = word2vec
@@ -87,11 +91,11 @@ class PassageMarker:
             for text, spans in zip(texts, regions, strict=True)
         ]
         known = {word for cut in found for inside in cut for word in inside}
-        matching = {
-            word: stemmed
-            for word in known
-            if (stemmed := stem(word)) in self._stems or word in self._words
-        }
+        matching = {}
+        for word in known:
+            stemmed = next((form for form in self._forms(word) if form in self._stems), None)
+            if stemmed is not None or word in self._words:
+                matching[word] = stemmed or word
         scores = self._scores(
             [inside for cut in found for inside in cut[:_MAX_SENTENCES]], matching
         )

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import QueryError
+from pipeline.search.arrangement import Arrangement, Arranger
 from pipeline.search.calibration import probabilities
 from pipeline.search.query import RESULT_WINDOW, Query
 from pipeline.search.ranking import Ranking, Retrieval
+from pipeline.search.variety import N_VARIED
 from pipeline.version.metadata_columns import MetadataColumns
 
 __all__ = ["Page", "cut_page"]
@@ -30,6 +32,8 @@ class Page:
         How many documents match.
     matching
         Rows of all of them, where a facet or a sort needs them; ``None`` otherwise.
+    arrangement
+        What options made of the order; ``None`` where none was asked for.
     """
 
     ranking: Ranking
@@ -37,10 +41,15 @@ class Page:
     best_probability: float
     total: int
     matching: NDArray[np.int64] | None
+    arrangement: Arrangement | None = None
 
 
 def cut_page(
-    query: Query, retrieval: Retrieval, metadata: MetadataColumns, best_bm25: float
+    query: Query,
+    retrieval: Retrieval,
+    metadata: MetadataColumns,
+    best_bm25: float,
+    arrange: Arranger | None = None,
 ) -> Page:
     """Rank as far as the page reaches, and cut the page out.
 
@@ -48,6 +57,8 @@ def cut_page(
     ----------
     best_bm25
         Upper bound of the BM25 score any document can reach for this query.
+    arrange
+        Puts the best documents in another order before the page is cut; not with a sort.
 
     Raises
     ------
@@ -57,19 +68,25 @@ def cut_page(
     begin, end = (query.page - 1) * query.k, query.page * query.k
     certain = retrieval.exactness.certain
     best = float(_probabilities(retrieval.head_ranking, certain, best_bm25).max(initial=0.0))
-    total, matching = retrieval.total, None
-    ranking = retrieval.rank(end if query.min_probability is None else RESULT_WINDOW)
+    total, matching, arrangement = retrieval.total, None, None
+    # Documents that others stand for take no place on a page, so as many more are needed.
+    reach = end if arrange is None else max(end + N_VARIED, query.rerank_depth)
+    ranking = retrieval.rank(reach if query.min_probability is None else RESULT_WINDOW)
     if query.min_probability is not None:
         ranking = ranking.take(_probabilities(ranking, certain, best_bm25) >= query.min_probability)
         total, matching = len(ranking), ranking.rows
     elif query.facets or query.sort:
         matching = retrieval.matching_rows()
+    if arrange is not None:
+        arrangement = arrange(ranking)
+        ranking = arrangement.ranking
     if query.sort and matching is not None:
         rows = _sorted_rows(query.sort, matching, metadata)[begin:end]
         ranking = retrieval.rank_rows(rows)
     else:
         ranking = ranking.take(np.arange(min(begin, len(ranking)), min(end, len(ranking))))
-    return Page(ranking, _probabilities(ranking, certain, best_bm25), best, total, matching)
+    probability = _probabilities(ranking, certain, best_bm25)
+    return Page(ranking, probability, best, total, matching, arrangement)
 
 
 def _probabilities(

@@ -11,12 +11,23 @@ from ingest.errors import QueryError
 from pipeline.search.fusion import FUSIONS
 from pipeline.version.open_version import SIGNALS
 
-__all__ = ["MAX_K", "MAX_QUERY_CHARACTERS", "RESULT_WINDOW", "Query"]
+__all__ = [
+    "MAX_K",
+    "MAX_QUERY_CHARACTERS",
+    "MAX_RERANK_DEPTH",
+    "RERANK_BUDGET_MS",
+    "RERANK_DEPTH",
+    "RESULT_WINDOW",
+    "Query",
+]
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 MAX_K = 1000
 RESULT_WINDOW = 10_000
 MAX_QUERY_CHARACTERS = 10_000
+RERANK_DEPTH = 50
+MAX_RERANK_DEPTH = 1000
+RERANK_BUDGET_MS = 500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,17 @@ class Query:
     explain_words
         Whether each hit also tells what each word brought to each signal; costs one more run of
         the transformer over the passages shown.
+    rerank
+        Folder of a CrossEncoder that orders the best documents anew; none when ``None``.
+    rerank_depth
+        How many of the best documents, 1 to 1,000, whatever page is asked for.
+    rerank_budget_ms
+        Milliseconds this may take; where they do not suffice, the order stays as it was.
+    diversity
+        How much the best 100 documents are ordered to differ from each other, in [0, 1].
+    collapse
+        Whether, among the best 100, one hit stands for its near-duplicates; or the cosine from
+        which documents count as such, in (0, 1].
 
     Raises
     ------
@@ -78,6 +100,11 @@ class Query:
     explain: bool = True
     highlight: bool = True
     explain_words: bool = False
+    rerank: str | None = None
+    rerank_depth: int = RERANK_DEPTH
+    rerank_budget_ms: float = RERANK_BUDGET_MS
+    diversity: float = 0.0
+    collapse: bool | float = False
 
     def __post_init__(self) -> None:
         # A lone surrogate is no character: nothing downstream could store or print it.
@@ -87,6 +114,7 @@ class Query:
         self._check_text()
         self._check_window()
         self._check_ranking()
+        self._check_arrangement()
 
     def _check_text(self) -> None:
         if not self.text.strip():
@@ -135,4 +163,35 @@ class Query:
             raise QueryError(
                 f"min_probability is {self.min_probability}; it must lie in [0, 1]",
                 parameter="min_probability",
+            )
+
+    def _check_arrangement(self) -> None:
+        if not 1 <= self.rerank_depth <= MAX_RERANK_DEPTH:
+            raise QueryError(
+                f"rerank_depth is {self.rerank_depth}; it must be 1 to {MAX_RERANK_DEPTH}",
+                parameter="rerank_depth",
+            )
+        if not (math.isfinite(self.rerank_budget_ms) and self.rerank_budget_ms > 0):
+            raise QueryError(
+                f"rerank_budget_ms is {self.rerank_budget_ms}; it must be a number above 0",
+                parameter="rerank_budget_ms",
+            )
+        if not 0 <= self.diversity <= 1:
+            raise QueryError(
+                f"diversity is {self.diversity}; it must lie in [0, 1]", parameter="diversity"
+            )
+        if not isinstance(self.collapse, bool) and not 0 < self.collapse <= 1:
+            raise QueryError(
+                f"collapse is {self.collapse}; it must be true, false or a cosine in (0, 1]",
+                parameter="collapse",
+            )
+        asked = {
+            "rerank": self.rerank is not None,
+            "diversity": self.diversity > 0,
+            "collapse": self.collapse is not False,
+        }
+        if self.sort and any(asked.values()):
+            name = next(name for name, wanted in asked.items() if wanted)
+            raise QueryError(
+                f"sort and {name} exclude each other: both decide the order", parameter=name
             )

@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from encoders.words import stems, words
+from encoders.words import words
+from pipeline.search.query_words import QueryWords
 from pipeline.version.keyword_index import KeywordQuery
 
 __all__ = ["ParsedText", "identifiers", "is_camel_case", "parse_query_text"]
@@ -96,7 +97,11 @@ def _is_identifier(word: str) -> bool:
 
 
 def parse_query_text(
-    text: str, fields: Collection[str] = (), *, operators: bool = True
+    text: str,
+    fields: Collection[str] = (),
+    reader: QueryWords | None = None,
+    *,
+    operators: bool = True,
 ) -> ParsedText:
     """Take a query text apart.
 
@@ -105,6 +110,8 @@ def parse_query_text(
     fields
         Metadata fields of the version; ``name:value`` is a filter only for these, and text
         otherwise (``std::vector`` and ``https://...`` are things people search for).
+    reader
+        Knows the version's languages and synonyms; English and none when ``None``.
     operators
         Whether signs and fields are operators; a query that is a name is only that.
 
@@ -116,10 +123,11 @@ def parse_query_text(
     >>> parsed.keywords.required, parsed.keywords.excluded, parsed.filters
     ((('json',),), (('xml',),), (('kind', 'function', True),))
     """
+    reader = reader or QueryWords()
     if len(text.split()) > _MAX_OPERATOR_WORDS:
-        return ParsedText(text, KeywordQuery(tuple(stems(text))))
+        return ParsedText(text, _keywords(reader, text))
     if not operators:
-        return _parsed(text, [phrase for _, phrase, _, _ in _PIECE.findall(text)])
+        return _parsed(reader, text, [phrase for _, phrase, _, _ in _PIECE.findall(text)])
     filters = []
 
     def take_field(match: re.Match[str]) -> str:
@@ -138,19 +146,30 @@ def parse_query_text(
         content = phrase or word or other
         if word in {"+", "-"} or not content:
             continue
-        found = tuple(words(content))
-        if sign == "-" and found:
-            excluded.append(found)
+        inside = tuple(words(content))
+        if sign == "-" and inside:
+            excluded.append(inside)
             continue
-        if sign == "+" and found:
-            required.append(found)
-        if phrase and found:
+        if sign == "+" and inside:
+            required.append(inside)
+        if phrase and inside:
             quoted.append(phrase)
         meaning.append(content)
-    return _parsed(" ".join(meaning), quoted, required, excluded, filters)
+    return _parsed(reader, " ".join(meaning), quoted, required, excluded, filters)
+
+
+def _keywords(
+    reader: QueryWords,
+    text: str,
+    required: Sequence[tuple[str, ...]] = (),
+    excluded: Sequence[tuple[str, ...]] = (),
+) -> KeywordQuery:
+    found, instead = reader.read(text)
+    return KeywordQuery(found, tuple(required), tuple(excluded), instead)
 
 
 def _parsed(
+    reader: QueryWords,
     meaning: str,
     quoted: Sequence[str],
     required: Sequence[tuple[str, ...]] = (),
@@ -159,8 +178,8 @@ def _parsed(
 ) -> ParsedText:
     phrases = {phrase.strip(): found for phrase in quoted if (found := tuple(words(phrase)))}
     named = identifiers(meaning)
-    n_named_stems = sum(len(stems(name)) for name in named)
-    keywords = KeywordQuery(tuple(stems(meaning)), tuple(required), tuple(excluded))
+    n_named_stems = sum(len(_keywords(reader, name).stems) for name in named)
+    keywords = _keywords(reader, meaning, required, excluded)
     return ParsedText(
         meaning=meaning,
         keywords=keywords,

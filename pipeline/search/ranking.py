@@ -50,8 +50,12 @@ class Ranking:
         float64, shape (n_signals, n); raw is NaN where a signal abstains.
     ranks
         int64, shape (n_signals, n): rank among the signal's own candidates, 0 beyond its depth.
+    reranking, reranker_raw
+        float64, shape (n,): what re-ranking changed, and the re-ranker's own score, NaN where it
+        gave none.
     scores
-        float64, shape (n,): the sum, in order, of contributions, regularization, exactness.
+        float64, shape (n,): the sum, in order, of contributions, regularization, exactness and
+        reranking.
     """
 
     signals: tuple[str, ...]
@@ -63,6 +67,8 @@ class Ranking:
     ranks: NDArray[np.int64]
     regularization: NDArray[np.float64]
     exactness: NDArray[np.float64]
+    reranking: NDArray[np.float64]
+    reranker_raw: NDArray[np.float64]
     scores: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -80,6 +86,8 @@ class Ranking:
             self.ranks[:, chosen],
             self.regularization[chosen],
             self.exactness[chosen],
+            self.reranking[chosen],
+            self.reranker_raw[chosen],
             self.scores[chosen],
         )
 
@@ -240,6 +248,8 @@ class Retrieval:
             ranks,
             none,
             exactness,
+            none,
+            np.full(len(rows), np.nan),
             scores,
         )
 

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search.answer import Answer, FacetValue
+from pipeline.search.arrangement import arranger_for
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
 from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText, parse_query_text
+from pipeline.search.query_words import QueryWords
 from pipeline.search.ranking import Retrieval, retrieve
 from pipeline.search.ranking_settings import RankingSettings
+from pipeline.search.reranking import RerankMemory
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.version.collection import (
@@ -30,6 +33,7 @@ from pipeline.version.collection import (
     CollectionFolder,
     default_data_dir,
 )
+from pipeline.version.keyword_index import Alternative
 from pipeline.version.open_version import OpenVersion, open_version
 
 __all__ = ["Searcher"]
@@ -68,6 +72,8 @@ class Searcher:
         # The folder's name counts, not the manifest's: a collection can be renamed.
         self.collection = collection or version.manifest.collection
         # A method decorated with lru_cache would keep every searcher alive.
+        self._words = QueryWords(version.manifest.languages, version.manifest.synonyms)
+        self._reranked = RerankMemory()
         self._rarity = lru_cache(maxsize=10_000)(self._compute_rarity)
 
     @classmethod
@@ -164,13 +170,17 @@ class Searcher:
         parsed = self._parse(query)
         best_bm25 = self._best_possible_bm25(parsed)
         retrieval = self._retrieve(query, parsed, best_bm25, clock)
+        scorers = retrieval.scorers
         with clock.stage("rank"):
-            page = cut_page(query, retrieval, self._version.metadata, best_bm25)
+            arrange = arranger_for(query, parsed.meaning, self._version, scorers, self._reranked)
+            page = cut_page(query, retrieval, self._version.metadata, best_bm25, arrange)
         with clock.stage("facets"):
             facets = self._facets(query, page.matching)
         with clock.stage("show"):
-            scorers = retrieval.scorers
-            hits = show_hits(self._version, query, parsed, page, scorers, self._rarity)
+            hits = show_hits(
+                self._version, query, parsed, page, scorers, self._rarity, self._words.forms
+            )
+        arranged = page.arrangement
         return Answer(
             query=query.text,
             collection=self.collection,
@@ -183,6 +193,8 @@ class Searcher:
             no_good_result=page.best_probability < GOOD_PROBABILITY,
             hits=hits,
             facets=facets,
+            n_collapsed=sum(map(len, arranged.collapsed.values())) if arranged else 0,
+            rerank=arranged.rerank if arranged else None,
         )
 
     def retrieve(self, query: Query) -> Retrieval:
@@ -221,7 +233,7 @@ class Searcher:
     def _parse(self, query: Query) -> ParsedText:
         # What is a document's name as it stands holds no operators.
         is_name = bool(self._version.documents.rows_named(query.text))
-        return parse_query_text(query.text, set(self.fields), operators=not is_name)
+        return parse_query_text(query.text, set(self.fields), self._words, operators=not is_name)
 
     def _exactness(self, query: Query, parsed: ParsedText) -> Exactness:
         # Who asks for one signal by name wants to see that signal's own retrieval.
@@ -267,7 +279,27 @@ class Searcher:
     def _best_possible_bm25(self, parsed: ParsedText) -> float:
         if self._version.keywords is None:
             return 0.0
-        return sum(self._rarity(stem) * count for stem, count in parsed.keywords.weights.items())
+        return sum(
+            self._best_possible(stem, parsed.keywords.alternatives.get(stem, ())) * count
+            for stem, count in parsed.keywords.weights.items()
+        )
+
+    def _best_possible(self, stem: str, instead: Sequence[Alternative]) -> float:
+        """Most a document can score for a stem or what may stand in its place."""
+        if not instead:
+            return self._rarity(stem)
+        known = [
+            found.weight * sum(map(self._rarity, found.stems))
+            for found in (Alternative((stem,)), *instead)
+            if all(map(self._is_known, found.stems))
+        ]
+        # What no document contains counts in full.
+        return max(known, default=self._rarity(stem))
+
+    def _is_known(self, stem: str) -> bool:
+        return self._version.keywords is not None and bool(
+            self._version.keywords.document_frequency(stem)
+        )
 
     def _facets(
         self, query: Query, matching: NDArray[np.int64] | None

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from encoders.word2vec import Word2VecEncoder
 from encoders.words import words
-from ingest.documents import Document
 from pipeline.search.answer import (
     Attribution,
     Highlight,
     Hit,
-    ShownPassage,
+    RerankerExplanation,
     SignalExplanation,
     WordContribution,
 )
 from pipeline.search.attribution import attribute_words
 from pipeline.search.highlighting import PassageMarker
 from pipeline.search.paging import Page
+from pipeline.search.passage_choice import best_passage_rows, passage_of
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText
 from pipeline.search.ranking import Ranking
-from pipeline.search.signals import PassageScorer, Scorer
+from pipeline.search.signals import Scorer
 from pipeline.version.open_version import OpenVersion
 
 __all__ = ["show_hits"]
@@ -36,34 +36,36 @@ def show_hits(
     page: Page,
     scorers: Mapping[str, Scorer],
     rarity: Callable[[str], float],
+    forms: Callable[[str], Collection[str]],
 ) -> list[Hit]:
     """Make the hits of a page.
 
     Parameters
     ----------
     scorers
-        The signals bound to this query; bert's knows each document's best passage, and without
+        Signals bound to this query; bert among them knows each document's best passage, without
         it the first passage is shown.
     rarity
         Weight of a stem, at least 0.
+    forms
+        Stems under which a document may hold a word.
     """
     rows = page.ranking.rows
     documents = version.documents.documents(rows.tolist())
-    bert = scorers.get("bert")
-    if isinstance(bert, PassageScorer):
-        _, passage_rows = bert.best_passages(rows)
-    else:
-        passage_rows = np.asarray(version.passages.offsets[rows])
+    passage_rows = best_passage_rows(version, scorers, rows)
     shown = [
-        _passage(version, document, int(row))
-        for document, row in zip(documents, passage_rows, strict=True)
+        passage_of(version, document, row)
+        for document, row in zip(documents, passage_rows.tolist(), strict=True)
     ]
+    folded = _collapsed_ids(version, page)
     attributions: Sequence[Attribution | None] = [None] * len(shown)
     if query.explain_words:
-        attributions = attribute_words(version, scorers, parsed, page.ranking, documents, shown)
+        attributions = attribute_words(
+            version, scorers, parsed, page.ranking, documents, shown, forms
+        )
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
-        marker = _marker(version, parsed, rarity)
+        marker = _marker(version, parsed, rarity, forms)
         marked = marker.mark(
             [passage.text for passage in shown], [_passage_words(each) for each in attributions]
         )
@@ -84,15 +86,19 @@ def show_hits(
             regularization=float(ranking.regularization[position]),
             exactness=float(ranking.exactness[position]),
             attribution=attributions[position],
+            rerank=_reranker_explanation(ranking, position) if query.explain else None,
+            collapsed=folded.get(int(rows[position]), []),
         )
         for position, document in enumerate(documents)
     ]
 
 
-def _passage(version: OpenVersion, document: Document, passage_row: int) -> ShownPassage:
-    passage = version.passages.passage(passage_row)
-    text = document.text[passage.start : passage.end]
-    return ShownPassage(text, passage.start, passage.end, passage.page)
+def _collapsed_ids(version: OpenVersion, page: Page) -> dict[int, list[str]]:
+    """Ids of the near-duplicates each document of the page stands for."""
+    if page.arrangement is None:
+        return {}
+    folded = {row: page.arrangement.collapsed.get(row, []) for row in page.ranking.rows.tolist()}
+    return {row: version.documents.doc_ids(rows) for row, rows in folded.items() if rows}
 
 
 def _passage_words(attribution: Attribution | None) -> list[WordContribution]:
@@ -102,7 +108,10 @@ def _passage_words(attribution: Attribution | None) -> list[WordContribution]:
 
 
 def _marker(
-    version: OpenVersion, parsed: ParsedText, rarity: Callable[[str], float]
+    version: OpenVersion,
+    parsed: ParsedText,
+    rarity: Callable[[str], float],
+    forms: Callable[[str], Collection[str]],
 ) -> PassageMarker:
     # Stop words are marked only where the query quotes them, or holds nothing else.
     marked = {word for phrase in parsed.phrases for word in phrase}
@@ -111,11 +120,19 @@ def _marker(
     word2vec = version.encoders.get("word2vec")
     return PassageMarker(
         parsed.meaning,
-        parsed.keywords.stems,
+        parsed.keywords.all_stems,
         marked,
         word2vec if isinstance(word2vec, Word2VecEncoder) else None,
         rarity,
+        forms,
     )
+
+
+def _reranker_explanation(ranking: Ranking, position: int) -> RerankerExplanation | None:
+    raw = float(ranking.reranker_raw[position])
+    if np.isnan(raw):
+        return None
+    return RerankerExplanation(raw, float(ranking.reranking[position]))
 
 
 def _explanation(ranking: Ranking, position: int) -> dict[str, SignalExplanation]:

@@ -7,9 +7,10 @@ Words are cut and stemmed by ``encoders.words``; tantivy sees them joined by bla
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from encoders.words import stems, words
 from ingest.documents import Document
 from ingest.errors import IndexCorruptError, IndexFolderError
 
-__all__ = ["KeywordIndex", "KeywordQuery", "indexable", "write_keyword_index"]
+__all__ = ["Alternative", "KeywordIndex", "KeywordQuery", "indexable", "write_keyword_index"]
 
 # Between title and text, so that no phrase matches across the two.
 _BOUNDARY = "\x1e"
@@ -56,8 +57,15 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def write_keyword_index(folder: Path, documents: Iterable[Document]) -> int:
+def write_keyword_index(
+    folder: Path, documents: Iterable[Document], languages: Iterable[str] | None = None
+) -> int:
     """Index documents, in row order.
+
+    Parameters
+    ----------
+    languages
+        Language each document's words are stemmed in; English for all when ``None``.
 
     Returns
     -------
@@ -75,8 +83,9 @@ def write_keyword_index(folder: Path, documents: Iterable[Document]) -> int:
         index = tantivy.Index(schema, path=str(folder))
         # One thread, so that the same documents always make the same segments.
         writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
-    for row, document in enumerate(documents):
-        found = indexable([*stems(document.title), *stems(document.text)])
+    stemmed_in = repeat("en") if languages is None else languages
+    for row, (document, language) in enumerate(zip(documents, stemmed_in, strict=False)):
+        found = indexable([*stems(document.title, language), *stems(document.text, language)])
         n_covered += bool(found)
         every = indexable([*words(document.title), _BOUNDARY, *words(document.text)])
         entry = {"row": row, "stems": " ".join(found), "words": " ".join(every)}
@@ -117,6 +126,22 @@ def _unreadable(folder: Path, error: BaseException) -> IndexCorruptError:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """What a document may hold instead of a stem of the query.
+
+    Parameters
+    ----------
+    stems
+        All of them must occur.
+    weight
+        Factor of their BM25 scores' sum, above 0.
+    """
+
+    stems: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class KeywordQuery:
     """What to match by keyword.
 
@@ -124,6 +149,9 @@ class KeywordQuery:
     ----------
     stems
         Scored words, repeated as often as they stand in the query.
+    alternatives
+        For some of the stems what may stand in their place (the stem of another language, a
+        synonym); the best of them counts, so saying the same twice scores no higher.
     required, excluded
         Each a sequence of words that must, or must not, stand side by side in a document.
     """
@@ -131,11 +159,18 @@ class KeywordQuery:
     stems: tuple[str, ...] = ()
     required: tuple[tuple[str, ...], ...] = ()
     excluded: tuple[tuple[str, ...], ...] = ()
+    alternatives: Mapping[str, tuple[Alternative, ...]] = field(default_factory=dict, hash=False)
     weights: dict[str, int] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         counted = Counter(self.stems).most_common(MAX_QUERY_STEMS)
         object.__setattr__(self, "weights", dict(counted))
+
+    @property
+    def all_stems(self) -> frozenset[str]:
+        """Every stem that can match, alternatives included."""
+        instead = (found for known in self.alternatives.values() for found in known)
+        return frozenset(self.stems).union(*(found.stems for found in instead))
 
 
 class KeywordIndex:
@@ -198,7 +233,7 @@ class KeywordIndex:
         The stems' scores add up to ``scores``, within the rounding of 32 bits.
         """
         return {
-            stem: self.scores(KeywordQuery((stem,) * count), rows)
+            stem: self.scores(KeywordQuery((stem,) * count, alternatives=query.alternatives), rows)
             for stem, count in query.weights.items()
         }
 
@@ -239,11 +274,23 @@ class KeywordIndex:
     def _scored(self, query: KeywordQuery) -> tantivy.Query:
         clauses = []
         for stem, count in query.weights.items():
-            clause = tantivy.Query.term_query(self._schema, "stems", stem, index_option="freq")
+            clause = self._stem(stem)
+            if known := query.alternatives.get(stem):
+                clause = tantivy.Query.disjunction_max_query(
+                    [clause, *(self._alternative(found) for found in known)]
+                )
             if count > 1:
                 clause = tantivy.Query.boost_query(clause, float(count))
             clauses.append((tantivy.Occur.Should, clause))
         return tantivy.Query.boolean_query(clauses)
+
+    def _stem(self, stem: str) -> tantivy.Query:
+        return tantivy.Query.term_query(self._schema, "stems", stem, index_option="freq")
+
+    def _alternative(self, found: Alternative) -> tantivy.Query:
+        every = [(tantivy.Occur.Must, self._stem(stem)) for stem in found.stems]
+        clause = every[0][1] if len(every) == 1 else tantivy.Query.boolean_query(every)
+        return clause if found.weight == 1 else tantivy.Query.boost_query(clause, found.weight)
 
     def _phrase(self, phrase: Sequence[str]) -> tantivy.Query:
         if len(phrase) == 1:

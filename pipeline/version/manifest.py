@@ -72,6 +72,8 @@ class Manifest:
         Everything that decides the content besides the documents.
     corpus_hash
         SHA-256 over (doc_id, content hash) of every document, in doc_id order.
+    languages
+        Languages the documents' words are stemmed in, the most frequent first.
     files
         Path inside the version's folder -> SHA-256, in hex.
     """
@@ -90,7 +92,14 @@ class Manifest:
     total_bytes: int = 0
     timings_s: dict[str, float] = field(default_factory=dict)
     parent: str | None = None
+    languages: list[str] = field(default_factory=lambda: ["en"])
     format_version: int = FORMAT_VERSION
+
+    @property
+    def synonyms(self) -> Mapping[str, list[str]]:
+        """Words as a query may hold them -> what else to look for."""
+        known = self.settings.get("synonyms")
+        return known if isinstance(known, dict) else {}
 
 
 def file_sha256(path: Path) -> str:
@@ -185,10 +194,16 @@ def _check_kinds(manifest: Manifest) -> None:
         "files": dict,
         "total_bytes": int,
         "parent": (str, type(None)),
+        "languages": list,
     }
     for name, kind in kinds.items():
         if not isinstance(getattr(manifest, name), kind):
             raise TypeError(f"{name} is {getattr(manifest, name)!r:.40}")
+    if not all(isinstance(code, str) for code in manifest.languages):
+        raise TypeError(f"languages is {manifest.languages!r:.40}")
+    for words, others in manifest.synonyms.items():
+        if not (isinstance(others, list) and all(isinstance(other, str) for other in others)):
+            raise TypeError(f"the synonyms of {words!r:.40} are no list of words")
     for record in manifest.signals.values():
         if record.rows not in {"documents", "passages"}:
             raise TypeError(f"rows is {record.rows!r:.40}")
