@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.keyword_index import KeywordIndex
 
-__all__ = ["exactness_bonuses"]
+__all__ = ["exactness_bonuses", "is_name"]
 
 # The signals add up to at most 1, so each step stands above any sum of theirs.
 _NAMED_BONUS = 4.0
@@ -35,8 +35,7 @@ def exactness_bonuses(
         Words of each quoted phrase.
     """
     bonuses: dict[int, float] = {}
-    unquoted = text.strip().strip('"')
-    for row, case_exact in documents.rows_named(unquoted):
+    for row, case_exact in documents.rows_named(_unquoted(text)):
         bonuses[row] = _NAMED_BONUS + _CASE_EXACT_BONUS * case_exact
     if keywords is not None:
         asked = list(phrases)
@@ -44,3 +43,12 @@ def exactness_bonuses(
             for row in keywords.rows_with_phrase(phrase).tolist():
                 bonuses[row] = bonuses.get(row, 0.0) + _PHRASE_BONUS / len(asked)
     return bonuses
+
+
+def is_name(text: str, documents: DocumentStore) -> bool:
+    """Whether a text is the doc_id, the title or a name of some document."""
+    return bool(documents.rows_named(_unquoted(text)))
+
+
+def _unquoted(text: str) -> str:
+    return text.strip().strip('"')

@@ -45,6 +45,8 @@ class Query:
         How scores are joined: ``min_max``, ``z_score`` or ``reciprocal_rank``.
     min_probability
         Leave out hits less likely relevant than this, in [0, 1].
+    correct
+        Whether misspelt words are corrected.
     explain, highlight
         Whether each hit carries its explanation, and its marked passage.
 
@@ -71,6 +73,7 @@ class Query:
     weights: Mapping[str, float] | None = None
     fusion: str = MIN_MAX
     min_probability: float | None = None
+    correct: bool = True
     explain: bool = True
     highlight: bool = True
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +16,22 @@ from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search.answer import Answer, FacetValue
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
-from pipeline.search.exactness import exactness_bonuses
+from pipeline.search.exactness import exactness_bonuses, is_name
 from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
-from pipeline.search.query_text import ParsedText, parse_query_text
+from pipeline.search.query_text import ParsedText, parse_query_text, plain_words
 from pipeline.search.ranking import retrieve
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
+from pipeline.search.spelling import Speller
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
     default_data_dir,
 )
 from pipeline.version.open_version import OpenVersion, open_version
+from pipeline.version.spelling import SPELLING_FOLDER, read_spelling
 
 __all__ = ["Searcher"]
 
@@ -113,6 +115,8 @@ class Searcher:
 
     def warm(self) -> None:
         """Load every model, so that the first query is as fast as the rest."""
+        if self._speller is not None:
+            self._speller.warm()
         self.search(Query("warm up", k=1))
 
     def document(self, doc_id: str) -> Document:
@@ -147,7 +151,9 @@ class Searcher:
             cannot be read.
         """
         clock = _Clock()
-        parsed = parse_query_text(query.text, set(self.fields))
+        with clock.stage("correct"):
+            corrected = self._corrected(query)
+        parsed = parse_query_text(corrected or query.text, set(self.fields))
         with clock.stage("filter"):
             allowed = self._allowed(query, parsed)
         names = self._signal_names(query)
@@ -184,7 +190,23 @@ class Searcher:
             no_good_result=page.best_probability < GOOD_PROBABILITY,
             hits=hits,
             facets=facets,
+            did_you_mean=corrected,
         )
+
+    @cached_property
+    def _speller(self) -> Speller | None:
+        vocabulary = read_spelling(self._version.folder / SPELLING_FOLDER)
+        return None if vocabulary is None else Speller(vocabulary)
+
+    def _corrected(self, query: Query) -> str | None:
+        """The query text without its misspellings, or ``None`` if there are none."""
+        if not query.correct or self._speller is None:
+            return None
+        corrected = self._speller.corrected(query.text, plain_words(query.text))
+        # The name of a document is right, however it is spelt.
+        if corrected and is_name(query.text, self._version.documents):
+            return None
+        return corrected
 
     def _exactness(self, query: Query, parsed: ParsedText) -> dict[int, float]:
         # Who asks for one signal by name wants to see that signal's own retrieval.
