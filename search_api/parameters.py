@@ -38,6 +38,7 @@ SEARCH_PARAMETERS = (
     "weights",
     "fusion",
     "min_probability",
+    "correct",
     "explain",
     *PLACE_PARAMETERS,
 )
@@ -119,6 +120,7 @@ def search_from_object(body: Mapping[str, object]) -> SearchRequest:
             if "min_probability" in given
             else None
         ),
+        correct=_boolean(given.get("correct", True), "correct"),
         explain=_boolean(given.get("explain", True), "explain"),
     )
     return SearchRequest(
@@ -214,6 +216,7 @@ _FROM_TEXT: Mapping[str, Callable[[str, str], object]] = MappingProxyType(
         "k": _integer_of_text,
         "page": _integer_of_text,
         "min_probability": _number_of_text,
+        "correct": _boolean_of_text,
         "explain": _boolean_of_text,
     }
 )

@@ -329,6 +329,7 @@ def test_settings_that_make_no_sense(
             ),
         ),
         (["--min-probability", "0.3"], Query("open a file", min_probability=0.3)),
+        (["--no-correction"], Query("open a file", correct=False)),
     ],
 )
 def test_search_tells_what_the_searcher_tells(
@@ -355,6 +356,15 @@ def test_search_for_people(trine: Trine, library_data_dir: Path) -> None:
     for part in ("bm25", "tfidf", "word2vec", "bert", "regularization", "exactness", "subject: "):
         assert part in told.out
     assert trine("search", *place, "--", "-file", "open").status == 0
+
+
+def test_search_says_what_it_took_for_a_misspelling(trine: Trine, library_data_dir: Path) -> None:
+    place = ("--data-dir", library_data_dir)
+    told = trine("search", "tempoary", "folder", *place)
+    assert told.out.startswith("Did you mean: temporary folder")
+    as_typed = trine("search", "tempoary", "folder", "--no-correction", *place)
+    assert "Did you mean" not in as_typed.out
+    assert trine("search", "tempoary", "--json", *place).value["did_you_mean"] == "temporary"
 
 
 @pytest.mark.parametrize(

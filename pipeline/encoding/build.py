@@ -224,6 +224,8 @@ class _Build:
             same_model
             and manifest.corpus_hash == store.corpus_hash()
             and manifest.settings == self._settings.to_manifest()
+            # Built by a release that did not correct misspellings yet: so it learns to.
+            and (folder / SPELLING_FOLDER).is_dir()
         )
 
     def _unchanged(self, parent: str, change: CorpusChange, began: float) -> BuildSummary:

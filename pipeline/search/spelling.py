@@ -1,9 +1,11 @@
 """Misspelt words of a query, corrected by the words of the collection.
 
-A word is corrected only where it is certain to say nothing as it stands: no document holds it
-or another form of it, and it is no English word. What it becomes is the likeliest of the
-collection's words within one edit, or two where the word is long: an edit is a letter added,
-left out, replaced, or swapped with its neighbour.
+A word is corrected only where it surely says nothing as it stands: no document holds it, and no
+dictionary of the collection's languages has it. What it becomes is the likeliest of the
+collection's words within one edit, or two where the word is long. An edit is a letter added,
+left out, replaced, or swapped with its neighbour. A word whose stem the collection holds finds
+the same documents by keyword already, so it becomes only a word of that stem (resistent,
+resistant), and never for its ending alone, which is grammar.
 
 References
 ----------
@@ -15,21 +17,23 @@ frequency after Kernighan, Church & Gale, COLING 1990, doi:10.3115/997939.997975
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import OSA
-from spellchecker import SpellChecker
 
-from encoders.words import word_spans
+from encoders.words import STOP_WORDS, stem, word_spans
+from pipeline.version.dictionaries import dictionary
 from pipeline.version.spelling import SpellingVocabulary
 
 __all__ = ["Speller"]
 
-_SHORTEST = 5
+# Lengths from which a strange word is more often a misspelling than a name or an abbreviation.
 _SHORTEST_SWAPPED = 4
+_SHORTEST = 5
 _SHORTEST_OTHER_FIRST_LETTER = 6
 _SHORTEST_TWO_EDITS = 8
 _LONGEST = 40
@@ -37,11 +41,12 @@ _LONGEST = 40
 _MAX_CORRECTIONS = 8
 # Where more than so many are strange, and the larger part, they are another language's.
 _MAX_STRANGE_OF_FEW = 2
-# In units of one natural logarithm of a document frequency.
+# In natural logarithms of odds.
 _COST_OF_EDIT = 4.0
 _COST_OF_FIRST_LETTER = 2.0
-_WORTH_OF_ENGLISH = 2.0
+_WORTH_OF_DICTIONARY = 2.0
 _WORTH_OF_FREQUENCY = 0.5
+_LONGEST_ENDING = 2
 
 
 class Speller:
@@ -55,7 +60,9 @@ class Speller:
     Examples
     --------
     >>> words = {"nozzle": 0, "turbulence": 1}
-    >>> vocabulary = SpellingVocabulary(words, np.array([3, 9], np.int32), frozenset(words))
+    >>> vocabulary = SpellingVocabulary(
+    ...     words, np.array([3, 9], np.int32), frozenset(words), ("en",)
+    ... )
     >>> Speller(vocabulary).corrected("Turbulance in a nozzel", [(0, 10), (11, 13), (16, 22)])
     'Turbulence in a nozzle'
     """
@@ -88,7 +95,7 @@ class Speller:
             return None
         pieces, done = [], 0
         for start, end, word in strange[:_MAX_CORRECTIONS]:
-            better = self.correction(word)
+            better = self._likeliest(word)
             if better is not None:
                 pieces += [text[done:start], _in_case_of(text[start:end], better)]
                 done = end
@@ -96,35 +103,48 @@ class Speller:
 
     def correction(self, word: str) -> str | None:
         """What a folded word should be; ``None`` where it is known, or nothing comes near."""
-        if not self._is_strange(word):
-            return None
-        limit = 2 if len(word) >= _SHORTEST_TWO_EDITS else 1
-        candidates = [
-            (self._cost(word, candidate, distance, row), candidate)
-            for row in self._within(word, limit)
-            if _is_plausible(
-                word,
-                candidate := self._words[row],
-                distance := OSA.distance(word, candidate, score_cutoff=limit),
-                limit,
-            )
-        ]
-        return min(candidates)[1] if candidates else None
+        return self._likeliest(word) if self._is_strange(word) else None
 
     def warm(self) -> None:
-        """Load what the first misspelt word needs."""
-        english_words()
+        """Load what the first strange word needs."""
+        _ = self._dictionaries
+
+    @cached_property
+    def _dictionaries(self) -> list[frozenset[str]]:
+        return [dictionary(language) for language in self._vocabulary.languages]
+
+    def _is_in_dictionary(self, word: str) -> bool:
+        return any(word in known for known in self._dictionaries)
 
     def _is_strange(self, word: str) -> bool:
-        """Whether a word may be a misspelling: neither the collection nor English knows it."""
+        """Whether a word may be a misspelling: it is known nowhere."""
         return (
             _SHORTEST_SWAPPED <= len(word) <= _LONGEST
             and word.isalpha()
-            and word not in self._vocabulary
-            and word not in english_words()
+            and word not in self._vocabulary.words
+            # What is left of a contraction (shouldn't) stands in no dictionary.
+            and word not in STOP_WORDS
+            # Without a dictionary of its language, any word may be right.
+            and bool(self._vocabulary.languages)
+            and not self._is_in_dictionary(word)
         )
 
-    def _within(self, word: str, limit: int) -> list[int]:
+    def _likeliest(self, word: str) -> str | None:
+        limit = 2 if len(word) >= _SHORTEST_TWO_EDITS else 1
+        stemmed = stem(word) if self._vocabulary.has_form_of(word) else None
+        candidates = []
+        for row in self._rows_near(word, limit):
+            candidate = self._words[row]
+            if stemmed is not None and (
+                stem(candidate) != stemmed or _differ_in_ending(word, candidate)
+            ):
+                continue
+            distance = OSA.distance(word, candidate, score_cutoff=limit)
+            if distance <= limit and self._is_plausible(word, candidate, distance):
+                candidates.append((self._cost(word, row, distance), candidate))
+        return min(candidates)[1] if candidates else None
+
+    def _rows_near(self, word: str, limit: int) -> list[int]:
         """Rows of the words that can be within ``limit`` edits, judged by letters and length."""
         asked = _letter_sets([word])[0][0]
         near = np.abs(self._lengths - len(word)) <= limit
@@ -134,42 +154,40 @@ class Speller:
         rows: list[int] = np.flatnonzero(near).tolist()
         return rows
 
-    def _cost(self, word: str, candidate: str, distance: int, row: int) -> float:
+    def _is_plausible(self, word: str, candidate: str, distance: int) -> bool:
+        """Whether someone who means ``candidate`` may type ``word``."""
+        if self._vocabulary.languages != ("en",) and _differ_in_ending(word, candidate):
+            return False
+        if distance == 2:
+            # Two edits away there is often another word: autologous is not autonomous misspelt.
+            lost, gained = Counter(candidate) - Counter(word), Counter(word) - Counter(candidate)
+            return (
+                max(lost.total(), gained.total()) <= 1
+                and (word[0], word[-1]) == (candidate[0], candidate[-1])
+                and self._is_in_dictionary(candidate)
+            )
+        if word[0] != candidate[0]:
+            # One added or replaced rather makes a name: cprofile, gspread.
+            left_out = candidate[1:] == word
+            swapped = candidate[:2] == word[1::-1]
+            return len(word) >= _SHORTEST_OTHER_FIRST_LETTER and (left_out or swapped)
+        return len(word) >= _SHORTEST or sorted(word) == sorted(candidate)
+
+    def _cost(self, word: str, row: int, distance: int) -> float:
+        candidate = self._words[row]
         frequency = int(self._vocabulary.document_frequencies[row])
         return (
             _COST_OF_EDIT * distance
             + _COST_OF_FIRST_LETTER * (candidate[0] != word[0])
-            - _WORTH_OF_ENGLISH * (candidate in english_words())
+            - _WORTH_OF_DICTIONARY * self._is_in_dictionary(candidate)
             - _WORTH_OF_FREQUENCY * math.log(frequency)
         )
 
 
-@cache
-def english_words() -> frozenset[str]:
-    """English words, whether the collection has them or not."""
-    return frozenset(SpellChecker(language="en").word_frequency.words())
-
-
-def _is_plausible(word: str, candidate: str, distance: int, limit: int) -> bool:
-    """Whether someone who means ``candidate`` may type ``word``; short words are seldom typos."""
-    if distance > limit:
-        return False
-    if distance == 2:
-        # Someone else's word is often two edits away; both ends right and the length about so.
-        return (
-            abs(len(word) - len(candidate)) <= 1
-            and word[0] == candidate[0]
-            and word[-1] == candidate[-1]
-            and candidate in english_words()
-        )
-    if word[0] != candidate[0]:
-        # Replaced or added, it rather makes a name: cprofile, gspread.
-        left_out = candidate[1:] == word
-        swapped = candidate[:2] == word[1::-1]
-        return len(word) >= _SHORTEST_OTHER_FIRST_LETTER and (left_out or swapped)
-    if len(word) < _SHORTEST:
-        return len(word) == len(candidate) and sorted(word) == sorted(candidate)
-    return True
+def _differ_in_ending(word: str, candidate: str) -> bool:
+    """Whether two words may be forms of one; where no stemmer tells, none is a misspelling."""
+    same = max(len(word), len(candidate)) - _LONGEST_ENDING
+    return word[:same] == candidate[:same]
 
 
 def _letter_sets(found: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -179,7 +197,7 @@ def _letter_sets(found: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.i
     if len(found):
         codes = np.frombuffer("".join(found).encode("utf-32-le"), np.uint32)
         ones = np.uint64(1) << (codes & 63).astype(np.uint64)
-        # No word is empty, so that every one begins where the one before it ends.
+        # No word is empty, so every one begins where the one before it ends.
         bits = np.bitwise_or.reduceat(ones, np.cumsum(lengths) - lengths)
     return bits, lengths
 
