@@ -17,6 +17,7 @@ frequency after Kernighan, Church & Gale, COLING 1990, doi:10.3115/997939.997975
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -34,6 +35,7 @@ __all__ = ["Speller"]
 # Lengths from which a strange word is more often a misspelling than a name or an abbreviation.
 _SHORTEST_SWAPPED = 4
 _SHORTEST = 5
+# A first letter is seldom wrong; another one, or one more, rather makes a name: cprofile.
 _SHORTEST_OTHER_FIRST_LETTER = 6
 _SHORTEST_TWO_EDITS = 8
 _LONGEST = 40
@@ -71,6 +73,7 @@ class Speller:
         self._vocabulary = vocabulary
         self._words = list(vocabulary.words)
         self._letters, self._lengths = _letter_sets(self._words)
+        self._first_letters = sorted({word[0] for word in self._words})
 
     def corrected(self, text: str, spans: Sequence[tuple[int, int]]) -> str | None:
         """Correct a query text.
@@ -145,13 +148,26 @@ class Speller:
         return min(candidates)[1] if candidates else None
 
     def _rows_near(self, word: str, limit: int) -> list[int]:
-        """Rows of the words that can be within ``limit`` edits, judged by letters and length."""
+        """Rows of the words that can be within ``limit`` edits, judged by letters and length.
+
+        Words that begin otherwise are left out, but for those whose first letter was itself left
+        out, or swapped with the second.
+        """
+        # Words are sorted, so those with one first letter stand together.
+        begin, end = (bisect_left(self._words, first) for first in (word[0], chr(ord(word[0]) + 1)))
+        letters = self._letters[begin:end]
         asked = _letter_sets([word])[0][0]
-        near = np.abs(self._lengths - len(word)) <= limit
+        near = np.abs(self._lengths[begin:end] - len(word)) <= limit
         # An edit takes away at most one letter, and brings at most one.
-        near &= np.bitwise_count(self._letters & ~asked) <= limit
-        near &= np.bitwise_count(asked & ~self._letters) <= limit
-        rows: list[int] = np.flatnonzero(near).tolist()
+        near &= np.bitwise_count(letters & ~asked) <= limit
+        near &= np.bitwise_count(asked & ~letters) <= limit
+        rows: list[int] = (begin + np.flatnonzero(near)).tolist()
+        if len(word) >= _SHORTEST_OTHER_FIRST_LETTER:
+            others = [first + word for first in self._first_letters if first != word[0]]
+            if word[0] != word[1]:
+                others.append(word[1] + word[0] + word[2:])
+            known = self._vocabulary.words
+            rows += [known[other] for other in others if other in known]
         return rows
 
     def _is_plausible(self, word: str, candidate: str, distance: int) -> bool:
@@ -166,11 +182,6 @@ class Speller:
                 and (word[0], word[-1]) == (candidate[0], candidate[-1])
                 and self._is_in_dictionary(candidate)
             )
-        if word[0] != candidate[0]:
-            # One added or replaced rather makes a name: cprofile, gspread.
-            left_out = candidate[1:] == word
-            swapped = candidate[:2] == word[1::-1]
-            return len(word) >= _SHORTEST_OTHER_FIRST_LETTER and (left_out or swapped)
         return len(word) >= _SHORTEST or sorted(word) == sorted(candidate)
 
     def _cost(self, word: str, row: int, distance: int) -> float:
