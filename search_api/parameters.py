@@ -37,6 +37,7 @@ SEARCH_PARAMETERS = (
     "weights",
     "fusion",
     "min_probability",
+    "correct",
     "explain",
     "rerank",
     "diversity",
@@ -125,6 +126,7 @@ def search_from_object(body: Mapping[str, object]) -> SearchRequest:
             if "min_probability" in given
             else None
         ),
+        correct=_boolean(given.get("correct", True), "correct"),
         explain=_explain(given.get("explain", True)) is not False,
         explain_words=_explain(given.get("explain", True)) == "words",
         diversity=_number(given.get("diversity", 0.0), "diversity"),
@@ -230,6 +232,7 @@ _FROM_TEXT: Mapping[str, Callable[[str, str], object]] = MappingProxyType(
         "k": _integer_of_text,
         "page": _integer_of_text,
         "min_probability": _number_of_text,
+        "correct": _boolean_of_text,
         "explain": _boolean_of_text,
         "rerank": _boolean_of_text,
         "diversity": _number_of_text,

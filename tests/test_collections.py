@@ -70,9 +70,13 @@ def trine(*arguments: str, data_dir: Path) -> dict[str, object]:
     return result
 
 
+def evaluation_collection(folder: Path) -> str:
+    return f"evaluate-{folder.parent.name}-{folder.name}"
+
+
 @cache
 def evaluated(folder: Path, data_dir: Path) -> dict[str, object]:
-    name = f"evaluate-{folder.parent.name}-{folder.name}"
+    name = evaluation_collection(folder)
     built = trine("index", str(folder), "--collection", name, data_dir=data_dir)
     figures = trine("evaluate", str(folder), "--collection", name, data_dir=data_dir)
     print(f"\n{folder.name}: {json.dumps(built['seconds'])}, {built['tokens_per_second']} tokens/s")
@@ -106,6 +110,28 @@ def test_languages_reach_their_floors(collections: Path, data_dir: Path, languag
     found = ndcg(evaluated(collections / "xquad" / language, data_dir))
     for signal, low in LANGUAGE_FLOORS[language].items():
         assert found[signal] >= low, (signal, found)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_misspelling_costs_next_to_nothing(
+    collections: Path, data_dir: Path, name: str, tmp_path: Path
+) -> None:
+    """Each query with one real misspelling of a rare word, against the same query without."""
+    folder = collections / name
+    evaluated(folder, data_dir)
+    misspelt = BeirFolder(folder, queries=folder / "queries_typo.jsonl").queries()
+    with (folder / "qrels" / "test.tsv").open(encoding="utf-8") as file:
+        judged = [line for line in file if line.partition("\t")[0] in {"query-id", *misspelt}]
+    (tmp_path / "qrels.tsv").write_text("".join(judged), encoding="utf-8")
+    found = {}
+    for queries in ("queries.jsonl", "queries_typo.jsonl"):
+        options = ("--queries", str(folder / queries), "--qrels", str(tmp_path / "qrels.tsv"))
+        place = ("--collection", evaluation_collection(folder))
+        found[queries] = ndcg(trine("evaluate", str(folder), *options, *place, data_dir=data_dir))[
+            "hybrid"
+        ]
+    print(f"\n{name}: {json.dumps(found)}")
+    assert found["queries_typo.jsonl"] >= 0.98 * found["queries.jsonl"]
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])

@@ -40,6 +40,8 @@ HOMES = {
     "gensim": ("encoders/",),
     "faiss": ("pipeline/version/vector_index.py",),
     "tantivy": ("pipeline/version/keyword_index.py",),
+    "rapidfuzz": ("pipeline/search/spelling.py",),
+    "spellchecker": ("pipeline/version/dictionaries.py",),
     "sqlite3": ("pipeline/version/document_store.py", "pipeline/encoding/embedding_cache.py"),
     "flask": ("search_api/", "web/"),
     "gunicorn": ("web/",),

@@ -333,6 +333,7 @@ def test_settings_that_make_no_sense(
         (["--min-probability", "0.3"], Query("open a file", min_probability=0.3)),
         (["--diversity", "0.5", "--collapse"], Query("open a file", diversity=0.5, collapse=True)),
         (["--collapse-threshold", "0.6"], Query("open a file", collapse=0.6)),
+        (["--no-correction"], Query("open a file", correct=False)),
     ],
 )
 def test_search_tells_what_the_searcher_tells(
@@ -381,6 +382,15 @@ def test_search_re_ranks_by_a_folder(trine: Trine, library_data_dir: Path, tmp_p
         serving = trine("serve", "--rerank", model, *place)
         assert serving.status in {1, 2}
         assert str(model) in serving.err
+
+
+def test_search_says_what_it_took_for_a_misspelling(trine: Trine, library_data_dir: Path) -> None:
+    place = ("--data-dir", library_data_dir)
+    told = trine("search", "tempoary", "folder", *place)
+    assert told.out.startswith("Did you mean: temporary folder")
+    as_typed = trine("search", "tempoary", "folder", "--no-correction", *place)
+    assert "Did you mean" not in as_typed.out
+    assert trine("search", "tempoary", "--json", *place).value["did_you_mean"] == "temporary"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def test_every_parameter_is_read_the_same_from_text_and_from_json() -> None:
             "weights": ["bm25:0.3,bert:.5"],
             "fusion": ["z_score"],
             "min_probability": ["0.25"],
+            "correct": ["false"],
             "explain": ["false"],
             "version": ["v1"],
             "collection": ["docs"],
@@ -47,6 +48,7 @@ def test_every_parameter_is_read_the_same_from_text_and_from_json() -> None:
             "weights": {"bm25": 0.3, "bert": 0.5},
             "fusion": "z_score",
             "min_probability": 0.25,
+            "correct": False,
             "explain": False,
             "version": "v1",
             "collection": "docs",
@@ -64,6 +66,7 @@ def test_every_parameter_is_read_the_same_from_text_and_from_json() -> None:
         weights={"bm25": 0.3, "bert": 0.5},
         fusion="z_score",
         min_probability=0.25,
+        correct=False,
         explain=False,
     )
 
@@ -119,6 +122,7 @@ def test_weights_may_be_a_json_object_in_the_address() -> None:
         ({"q": ["x"], "min_probability": ["nan"]}, "min_probability"),
         ({"q": ["x"], "min_probability": ["1.1"]}, "min_probability"),
         ({"q": ["x"], "min_probability": ["high"]}, "min_probability"),
+        ({"q": ["x"], "correct": ["no"]}, "correct"),
         ({"q": ["x"], "explain": ["maybe"]}, "explain"),
     ],
 )

@@ -68,6 +68,22 @@ def test_words_and_sentences_are_marked_apart(client: FlaskClient) -> None:
     assert '<span class="sentence">' in page
 
 
+def test_a_correction_is_said_and_can_be_taken_back(client: FlaskClient) -> None:
+    page = client.get("/?q=tempoary+%3Cfolder%3E&k=5").text
+    assert "<strong><bdi>temporary &lt;folder&gt;</bdi></strong>" in page
+    assert "<mark>temporary</mark>" in page
+    # Every link that stays with this answer keeps the words as they were typed.
+    assert "q=tempoary" in _link(page, "Next")
+    as_typed_address = _link(page, "<bdi>tempoary &lt;folder&gt;</bdi>")
+    as_typed = client.get(as_typed_address).text
+    assert "Showing results for" not in as_typed
+    assert "correct=false" in _link(as_typed, "Next")
+    assert 'name="correct"' not in as_typed
+    api = client.get(as_typed_address.replace("/?", "/api/v1/search?")).get_json()
+    assert api["did_you_mean"] is None
+    assert _doc_ids(as_typed) == [quote(hit["doc_id"]) for hit in api["hits"]]
+
+
 def test_pages_and_facets_are_links(client: FlaskClient) -> None:
     first = client.get("/?q=read+a+file&k=5").text
     second_address = _link(first, "Next")

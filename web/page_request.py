@@ -120,8 +120,7 @@ class PageRequest:
     def document_address(self, doc_id: str, start: int, end: int) -> str:
         """Address of a document's page, at a passage, with the way back to this search."""
         pairs = [("q", self.text), ("passage", f"{start}-{end}")]
-        if "collection" in self.arguments:
-            pairs.append(("collection", self.arguments["collection"]))
+        pairs += [(name, self.arguments.get(name, "")) for name in ("collection", "correct")]
         known = urlencode([pair for pair in pairs if pair[1]])
         return f"/documents/{path_of_doc_id(doc_id)}?{known}#passage"
 

@@ -107,6 +107,9 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 @click.option(
     "--collapse-threshold", type=float, help="Cosine from which hits are near-duplicates."
 )
+@click.option(
+    "--no-correction", is_flag=True, help="Search for the words as typed, misspelt or not."
+)
 @click.option("--explain", is_flag=True, help="Show what each signal and each word contributed.")
 @click.option("--version", "version_id", help="Version to ask.  [default: the current one]")
 @common_options
@@ -128,6 +131,7 @@ def search(
     diversity: float,
     collapse: bool,
     collapse_threshold: float | None,
+    no_correction: bool,
     explain: bool,
     version_id: str | None,
     place: Place,
@@ -154,6 +158,7 @@ def search(
         diversity=diversity,
         collapse=collapse if collapse_threshold is None else collapse_threshold,
         explain_words=explain,
+        correct=not no_correction,
     )
     searcher = Searcher.open(place.collection, data_dir=place.data_dir, version=version_id)
     # So that the time shown is the query's, not that of loading models.
@@ -171,6 +176,11 @@ def search(
 
 def show_answer(answer: Answer, console: Console, *, explain: bool) -> None:
     """Print an answer for a person."""
+    if answer.did_you_mean is not None:
+        told = Text("Did you mean: ")
+        told.append(answer.did_you_mean, style="bold")
+        told.append("  (searched so; --no-correction searches as typed)", style="dim")
+        console.print(told)
     summary = f"{answer.total:,} match in {answer.took_ms:.0f} ms"
     if answer.no_good_result:
         summary += "; nothing fits well" + (", the nearest are:" if answer.hits else "")

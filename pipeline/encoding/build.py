@@ -55,6 +55,7 @@ from pipeline.version.open_version import (
     open_version,
     write_passage_table,
 )
+from pipeline.version.spelling import SPELLING_FOLDER, write_spelling
 from pipeline.version.vector_index import write_vector_index
 
 __all__ = ["BuildSummary", "build_version"]
@@ -255,6 +256,8 @@ class _Build:
             same_model
             and manifest.corpus_hash == store.corpus_hash()
             and manifest.settings == self._settings.to_manifest()
+            # Built by a release that did not correct misspellings yet: so it learns to.
+            and (folder / SPELLING_FOLDER).is_dir()
         )
 
     def _unchanged(self, parent: str, change: CorpusChange, began: float) -> BuildSummary:
@@ -273,6 +276,10 @@ class _Build:
         with self._stage("passages", n_documents) as advance:
             cut = cut_all_passages(store, bert, advance)
             write_passage_table(self._subfolder(PASSAGES_FOLDER), cut.table)
+        with self._stage("spelling", n_documents) as advance:
+            streamed = (advance.each(document) for document in _stream(store))
+            texts = ((document.title, document.text) for document in streamed)
+            write_spelling(self._subfolder(SPELLING_FOLDER), texts)
         if "bm25" in self._settings.signals:
             with self._stage("bm25", n_documents) as advance:
                 counted = (advance.each(document) for document in _stream(store))

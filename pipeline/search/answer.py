@@ -210,6 +210,9 @@ class Answer:
         What came of re-ranking; ``None`` where it was not asked for.
     no_good_result
         Whether nothing found is likely to answer the query.
+    did_you_mean
+        The query text with its misspelt words corrected, which is what was searched for; ``None``
+        where nothing was corrected.
     """
 
     query: str

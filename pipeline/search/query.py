@@ -57,6 +57,8 @@ class Query:
         own when ``None``, which is ``z_score`` unless it was tuned.
     min_probability
         Leave out hits less likely relevant than this, in [0, 1].
+    correct
+        Whether misspelt words are corrected.
     explain, highlight
         Whether each hit carries its explanation, and its marked passage.
     explain_words
@@ -97,6 +99,7 @@ class Query:
     weights: Mapping[str, float] | None = None
     fusion: str | None = None
     min_probability: float | None = None
+    correct: bool = True
     explain: bool = True
     highlight: bool = True
     explain_words: bool = False

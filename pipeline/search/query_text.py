@@ -15,11 +15,15 @@ from encoders.words import words
 from pipeline.search.query_words import QueryWords
 from pipeline.version.keyword_index import KeywordQuery
 
-__all__ = ["ParsedText", "identifiers", "is_camel_case", "parse_query_text"]
+__all__ = ["ParsedText", "identifiers", "is_camel_case", "parse_query_text", "plain_words"]
 
 # An optional sign, then a phrase or a run without blanks, each at the start of a word.
 _PIECE = re.compile(r'(?<!\S)([+-](?=["]|[^\W\d_]))?(?:"([^"]*)"|([^\s"]\S*))|(\S+)')
 _MAX_OPERATOR_WORDS = 30
+# Letters, hyphens and apostrophes between the punctuation of a sentence: no name of a program.
+_PLAIN_PIECE = re.compile(
+    r"[(\[\u201c\u2018]?([^\W\d_]+(?:[-'\u2019][^\W\d_]+)*)[.,;:!?)\]\u2019\u201d]*"
+)
 _FIELD_PIECE = re.compile(r'(?<!\S)([+-]?)([^\s:"+-][^\s:"]*):(?:"([^"]*)"|([^\s"]\S*))')
 # Words joined by single dots or hyphens: os.path, str.__add__, ERR-1234.
 _RUN = re.compile(r"\w+(?:[.-]\w+)*")
@@ -189,3 +193,31 @@ def _parsed(
         identifiers=tuple(name for name in dict.fromkeys(named) if name not in phrases),
         asks_exactly=bool(phrases) or 0 < len(keywords.stems) == n_named_stems,
     )
+
+
+def plain_words(text: str) -> list[tuple[int, int]]:
+    """Find the runs of letters in a query text that are words and nothing more.
+
+    Left out is what is meant literally: phrases, what has a sign or a field, abbreviations in
+    capitals, and names with digits, dots, underscores or capitals inside.
+
+    Returns
+    -------
+    list of (start, end)
+        In order; a run may hold hyphens and apostrophes.
+
+    Examples
+    --------
+    >>> text = 'raed os.path +json "by line" kind:func HTTPServer SNP, quickly.'
+    >>> [text[start:end] for start, end in plain_words(text)]
+    ['raed', 'quickly']
+    """
+    is_prose = len(text.split()) > _MAX_OPERATOR_WORDS
+    pieces = re.finditer(r"\S+", text) if is_prose else _PIECE.finditer(text)
+    found = []
+    for piece in pieces:
+        word = _PLAIN_PIECE.fullmatch(piece.group())
+        # Where all is in capitals they say nothing.
+        if word and (text.isupper() or not any(map(str.isupper, word[1][1:]))):
+            found.append((piece.start() + word.start(1), piece.start() + word.end(1)))
+    return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,14 @@ from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
-from pipeline.search.query_text import ParsedText, parse_query_text
+from pipeline.search.query_text import ParsedText, parse_query_text, plain_words
 from pipeline.search.query_words import QueryWords
 from pipeline.search.ranking import Retrieval, retrieve
 from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.reranking import RerankMemory
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
+from pipeline.search.spelling import Speller
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -35,6 +36,7 @@ from pipeline.version.collection import (
 )
 from pipeline.version.keyword_index import Alternative
 from pipeline.version.open_version import OpenVersion, open_version
+from pipeline.version.spelling import SPELLING_FOLDER, read_spelling
 
 __all__ = ["Searcher"]
 
@@ -129,6 +131,8 @@ class Searcher:
 
     def warm(self) -> None:
         """Load every model, so that the first query is as fast as the rest."""
+        if self._speller is not None:
+            self._speller.warm()
         self.search(Query("warm up", k=1))
 
     def document(self, doc_id: str) -> Document:
@@ -167,18 +171,21 @@ class Searcher:
             cannot be read.
         """
         clock = _Clock()
-        parsed = self._parse(query)
+        with clock.stage("correct"):
+            corrected = self._corrected(query)
+        asked = replace(query, text=corrected or query.text)
+        parsed = self._parse(asked)
         best_bm25 = self._best_possible_bm25(parsed)
-        retrieval = self._retrieve(query, parsed, best_bm25, clock)
+        retrieval = self._retrieve(asked, parsed, best_bm25, clock)
         scorers = retrieval.scorers
         with clock.stage("rank"):
-            arrange = arranger_for(query, parsed.meaning, self._version, scorers, self._reranked)
-            page = cut_page(query, retrieval, self._version.metadata, best_bm25, arrange)
+            arrange = arranger_for(asked, parsed.meaning, self._version, scorers, self._reranked)
+            page = cut_page(asked, retrieval, self._version.metadata, best_bm25, arrange)
         with clock.stage("facets"):
-            facets = self._facets(query, page.matching)
+            facets = self._facets(asked, page.matching)
         with clock.stage("show"):
             hits = show_hits(
-                self._version, query, parsed, page, scorers, self._rarity, self._words.forms
+                self._version, asked, parsed, page, scorers, self._rarity, self._words.forms
             )
         arranged = page.arrangement
         return Answer(
@@ -195,6 +202,7 @@ class Searcher:
             facets=facets,
             n_collapsed=sum(map(len, arranged.collapsed.values())) if arranged else 0,
             rerank=arranged.rerank if arranged else None,
+            did_you_mean=corrected,
         )
 
     def retrieve(self, query: Query) -> Retrieval:
@@ -205,8 +213,9 @@ class Searcher:
         QueryError
             As ``search`` does.
         """
-        parsed = self._parse(query)
-        return self._retrieve(query, parsed, self._best_possible_bm25(parsed), _Clock())
+        asked = replace(query, text=self._corrected(query) or query.text)
+        parsed = self._parse(asked)
+        return self._retrieve(asked, parsed, self._best_possible_bm25(parsed), _Clock())
 
     def _retrieve(
         self, query: Query, parsed: ParsedText, best_bm25: float, clock: _Clock
@@ -234,6 +243,21 @@ class Searcher:
         # What is a document's name as it stands holds no operators.
         is_name = bool(self._version.documents.rows_named(query.text))
         return parse_query_text(query.text, set(self.fields), self._words, operators=not is_name)
+
+    @cached_property
+    def _speller(self) -> Speller | None:
+        vocabulary = read_spelling(self._version.folder / SPELLING_FOLDER)
+        return None if vocabulary is None else Speller(vocabulary)
+
+    def _corrected(self, query: Query) -> str | None:
+        """The query text without its misspellings, or ``None`` if there are none."""
+        if not query.correct or self._speller is None:
+            return None
+        corrected = self._speller.corrected(query.text, plain_words(query.text))
+        # The name of a document is right, however it is spelt.
+        if corrected and self._version.documents.rows_named(query.text.strip().strip('"')):
+            return None
+        return corrected
 
     def _exactness(self, query: Query, parsed: ParsedText) -> Exactness:
         # Who asks for one signal by name wants to see that signal's own retrieval.
