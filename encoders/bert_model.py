@@ -120,6 +120,17 @@ class BertModel:
             for role, ids in prompt_ids.items()
         }
 
+    def count_unknown(self, texts: Sequence[str]) -> tuple[int, int]:
+        """Tokens of the texts, and how many of them the model does not know."""
+        rows = [
+            self._untruncated.encode(_encodable(text[:_PIECE_CHARACTERS]), add_special_tokens=False)
+            for text in texts
+        ]
+        n_tokens = sum(len(row.ids) for row in rows)
+        if self._unknown_id is None:
+            return n_tokens, 0
+        return n_tokens, sum(row.ids.count(self._unknown_id) for row in rows)
+
     def token_ids(self, texts: Sequence[str], role: str) -> list[NDArray[np.int64]]:
         """Token ids of each text with its prompt and special tokens, cut to the model's length."""
         prepared = self._prepared(texts, role)

@@ -61,6 +61,7 @@ from pipeline.version.vector_index import write_vector_index
 __all__ = ["BuildSummary", "build_version"]
 
 _ENCODED_AT_ONCE = 2048
+_SAMPLED_DOCUMENTS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +334,12 @@ class _Build:
             n_covered = write_vector_index(self._subfolder("bert"), batches, encoder.dimension)
         self._save_encoder("bert", encoder)
         self._signals["bert"] = SignalRecord(
-            "passages", n_passages, n_covered, encoder.fingerprint, encoder.dimension
+            "passages",
+            n_passages,
+            n_covered,
+            encoder.fingerprint,
+            encoder.dimension,
+            encoder.legibility(_sample_texts(store)),
         )
 
     def _passage_embeddings(
@@ -477,6 +483,13 @@ def _language_of(document: Document) -> str | None:
 def _stream(store: DocumentStore) -> Iterator[Document]:
     for documents in store.iterate():
         yield from documents
+
+
+def _sample_texts(store: DocumentStore) -> list[str]:
+    """The texts of documents drawn evenly."""
+    n_drawn = min(_SAMPLED_DOCUMENTS, store.n_documents)
+    rows = np.linspace(0, store.n_documents - 1, n_drawn).astype(int).tolist()
+    return [document.text for document in store.documents(rows)]
 
 
 def _passage_texts(

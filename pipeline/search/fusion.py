@@ -27,6 +27,7 @@ __all__ = [
     "effective_weights",
     "fit_normalization",
     "lexical_confidence",
+    "signal_confidence",
 ]
 
 MIN_MAX = "min_max"
@@ -137,11 +138,31 @@ def lexical_confidence(bm25_share: float, n_stems: int) -> float:
     return min(1.0, covered * expected) ** 2
 
 
+def signal_confidence(bm25_share: float, n_stems: int, legibility: float) -> dict[str, float]:
+    """How far each signal can be trusted for one query, in [0, 1].
+
+    Parameters
+    ----------
+    bm25_share, n_stems
+        As ``lexical_confidence`` has them.
+    legibility
+        How well the transformer reads the collection's language. Where it reads it badly it is
+        trusted less, and what the words say is doubted less in its favour.
+
+    Examples
+    --------
+    >>> [round(signal_confidence(0.23, 5, legibility)["bm25"], 2) for legibility in (1.0, 0.1)]
+    [0.26, 0.93]
+    """
+    lexical = 1 - legibility * (1 - lexical_confidence(bm25_share, n_stems))
+    return {**dict.fromkeys(LEXICAL_SIGNALS, lexical), "bert": legibility}
+
+
 def effective_weights(
     names: Sequence[str],
     active: Sequence[bool],
     weights: Mapping[str, float] | None,
-    confidence: float = 1.0,
+    confidence: Mapping[str, float] | None = None,
     *,
     defaults: Mapping[str, float] = DEFAULT_WEIGHTS,
 ) -> NDArray[np.float64]:
@@ -156,8 +177,8 @@ def effective_weights(
     weights
         Wanted weights; signals it does not name weigh 0. The defaults when ``None``.
     confidence
-        Factor of the lexical signals' default weights, in [0, 1]; weights asked for stay as
-        they are.
+        How far signals can be trusted for this query, in [0, 1]: factors of their default
+        weights, 1 where nothing is said. Weights asked for stay as they are.
     defaults
         What weighs where nothing is wanted: Trine's own weights, or those a version was tuned to.
 
@@ -173,8 +194,8 @@ def effective_weights(
         [wanted.get(name, 0.0) * alive for name, alive in zip(names, active, strict=True)]
     )
     if weights is None:
-        guarded = raw * [confidence if name in LEXICAL_SIGNALS else 1.0 for name in names]
-        # Where only lexical signals speak there is nobody else to trust.
+        guarded = raw * [(confidence or {}).get(name, 1.0) for name in names]
+        # Where only doubtful signals speak there is nobody else to trust.
         raw = guarded if guarded.sum() > 0 else raw
     total = raw.sum()
     return raw / total if total > 0 else raw

@@ -11,7 +11,7 @@ does not depend on the page asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from pipeline.search.exactness import Exactness
 from pipeline.search.fusion import (
     DEFAULT_WEIGHTS,
+    LEXICAL_SIGNALS,
     Normalization,
     effective_weights,
     fit_normalization,
-    lexical_confidence,
+    signal_confidence,
 )
 from pipeline.search.query import RESULT_WINDOW
 from pipeline.search.regularization import N_REGULARIZED, regularization, similarities
@@ -110,7 +111,12 @@ class Retrieval:
     normalizations: tuple[Normalization, ...]
     exactness: Exactness
     passage_index: VectorIndex | None
-    confidence: float = 1.0
+    confidence: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def trust_in_neighbors(self) -> float:
+        """How far the embeddings that say which documents are alike can be trusted."""
+        return self.confidence.get("bert", 1.0)
 
     @property
     def active(self) -> list[bool]:
@@ -134,7 +140,12 @@ class Retrieval:
             head=head,
             head_raw=raw,
             normalizations=tuple(fit_normalization(fusion, values) for values in raw),
-            confidence=self.confidence if "bm25" in names else 1.0,
+            # Without bm25 nothing tells how far the words can be trusted.
+            confidence={
+                name: found
+                for name, found in self.confidence.items()
+                if "bm25" in names or name not in LEXICAL_SIGNALS
+            },
         )
         return kept.with_weights(
             effective_weights(names, kept.active, None, kept.confidence, defaults=weights)
@@ -268,7 +279,7 @@ class Retrieval:
         added = np.zeros(len(ranking))
         similarity = self.similarities(ranking.rows[top])
         if similarity is not None:
-            added[top] = regularization(base[top], similarity)
+            added[top] = self.trust_in_neighbors * regularization(base[top], similarity)
         scores = _add_up(ranking.contributions, added, ranking.exactness)
         order = np.lexsort((ranking.rows, -scores))
         fields = {**vars(ranking), "regularization": added, "scores": scores}
@@ -285,6 +296,7 @@ def retrieve(
     passage_index: VectorIndex | None,
     best_bm25: float,
     n_stems: int,
+    legibility: float = 1.0,
     defaults: Mapping[str, float] = DEFAULT_WEIGHTS,
 ) -> Retrieval:
     """Collect every signal's candidates and score each by every signal.
@@ -301,6 +313,8 @@ def retrieve(
         Upper bound of the BM25 score any document can reach for this query.
     n_stems
         Distinct stems in the query.
+    legibility
+        How well the transformer reads the collection's language, in [0, 1].
     defaults
         Weights where ``weights`` is ``None``.
     """
@@ -309,7 +323,7 @@ def retrieve(
     raw = _raw_scores(scorers, head)
     normalizations = tuple(fit_normalization(fusion, values) for values in raw)
     active = [len(found.rows) > 0 for found in candidates.values()]
-    confidence = _confidence(candidates, best_bm25, n_stems)
+    confidence = _confidence(candidates, best_bm25, n_stems, legibility)
     return Retrieval(
         scorers=scorers,
         allowed=allowed,
@@ -335,11 +349,14 @@ def _head(
     return np.unique(np.concatenate([found.rows for found in candidates] + [named]))
 
 
-def _confidence(candidates: Mapping[str, Candidates], best_bm25: float, n_stems: int) -> float:
+def _confidence(
+    candidates: Mapping[str, Candidates], best_bm25: float, n_stems: int, legibility: float
+) -> dict[str, float]:
     found = candidates.get("bm25")
     if found is None or best_bm25 <= 0:
-        return 1.0
-    return lexical_confidence(float(found.scores.max(initial=0.0)) / best_bm25, n_stems)
+        return {"bert": legibility}
+    share = float(found.scores.max(initial=0.0)) / best_bm25
+    return signal_confidence(share, n_stems, legibility)
 
 
 def _raw_scores(scorers: Mapping[str, Scorer], rows: NDArray[np.int64]) -> NDArray[np.float64]:

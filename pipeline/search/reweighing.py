@@ -72,6 +72,7 @@ def _rank(part: Retrieval, weights: NDArray[np.float64], n_wanted: int) -> list[
         places = places.reshape(top.shape)
         among = similarity[places[:, :, None], places[:, None, :]]
         added = regularization(np.take_along_axis(base, top, axis=1), among)
+        added *= part.trust_in_neighbors
         np.put_along_axis(scores, top, np.take_along_axis(scores, top, axis=1) + added, axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :n_wanted]
     return [

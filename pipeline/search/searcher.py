@@ -237,7 +237,13 @@ class Searcher:
                 passage_index=self._version.vectors.get("bert"),
                 best_bm25=best_bm25,
                 n_stems=len(parsed.keywords.weights),
+                legibility=self._legibility,
             )
+
+    @property
+    def _legibility(self) -> float:
+        bert = self._version.manifest.signals.get("bert")
+        return 1.0 if bert is None else bert.legibility
 
     def _parse(self, query: Query) -> ParsedText:
         # What is a document's name as it stands holds no operators.

@@ -42,6 +42,9 @@ class SignalRecord:
         Fingerprint of the encoder that made the embeddings; ``None`` for ``bm25``.
     dimension
         Width of an embedding; ``None`` for ``bm25``.
+    legibility
+        How well the encoder reads the collection's language, in [0, 1]; 1 where that is no
+        question.
     """
 
     rows: str
@@ -49,6 +52,7 @@ class SignalRecord:
     n_covered: int
     encoder_fingerprint: str | None = None
     dimension: int | None = None
+    legibility: float = 1.0
 
     @property
     def coverage(self) -> float:
