@@ -38,7 +38,7 @@ RANGES = {
 LANGUAGE_FLOORS = {
     "zh": {"bm25": 0.95},
     "en": {"bm25": 0.96, "hybrid": 0.97},
-    "de": {"bm25": 0.935, "hybrid": 0.88},
+    "de": {"bm25": 0.935, "hybrid": 0.935},
 }
 
 

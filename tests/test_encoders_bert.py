@@ -293,3 +293,16 @@ def test_one_query_is_embedded_as_many_are(length: int) -> None:
     text = " ".join(["how", "does", "an", "aspirin", "thin", "blood"][i % 6] for i in range(length))
     alone, together = encoder.encode_queries([text])[0], encoder.encode_queries([text, text])[0]
     assert alone @ together > 0.999999
+
+
+@pytest.mark.model
+def test_a_model_knows_which_languages_it_reads_badly() -> None:
+    encoder = BertEncoder()
+    english = "The stiffness of a swept wing decides how soon it flutters in supersonic flow."
+    german = "Die Verwandlungsfähigkeit mittelalterlicher Handwerksgenossenschaften überrascht."
+    chinese = "机翼的颤振特性取决于其刚度与质量分布。"
+    assert encoder.legibility([english]) == 1
+    assert encoder.legibility([german]) < 0.5
+    assert encoder.legibility([chinese]) < 0.2
+    assert encoder.legibility([german]) < encoder.legibility([english, german]) < 1
+    assert encoder.legibility([]) == encoder.legibility(["", "..."]) == 1
