@@ -24,7 +24,6 @@ from pipeline.search.query_text import plain_words
 from pipeline.search.searcher import Searcher
 from pipeline.search.spelling import Speller
 from pipeline.version.collection import CollectionFolder
-from pipeline.version.dictionaries import languages_of
 from pipeline.version.spelling import SpellingVocabulary, read_spelling, write_spelling
 
 AERONAUTICS = """
@@ -175,15 +174,23 @@ def test_endings_are_grammar_where_no_stemmer_tells() -> None:
     assert german.correction("dampf") is None
 
 
-def test_the_languages_of_a_collection_are_told_by_its_words() -> None:
-    german = "turbulenz welchem geschichte erklärt gesellschaft wissenschaft strasse"
-    assert languages_of(dict.fromkeys(german.split(), 3)) == []  # too few words to tell
-    assert languages_of({"pressure": 3, "wissenschaft": 1}) == ["en"]
-    assert languages_of({}) == []
+@pytest.mark.parametrize(
+    ("main", "kept"), [(("de", "en"), ("de", "en")), (("en", "tr"), ()), (("tr",), ())]
+)
+def test_a_language_without_dictionary_ends_correction(
+    main: tuple[str, ...], kept: tuple[str, ...], tmp_path: Path
+) -> None:
+    write_spelling(tmp_path, [("", "turbulence")], main)
+    found = read_spelling(tmp_path)
+    assert found is not None
+    assert found.languages == kept
+    assert (Speller(found).correction("turbolence") == "turbulence") == bool(kept)
 
 
 def test_a_vocabulary_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    write_spelling(tmp_path, [("The Café", "café naïve x86 it"), ("", "The STRASSE straße")])
+    write_spelling(
+        tmp_path, [("The Café", "café naïve x86 it"), ("", "The STRASSE straße")], ["en"]
+    )
     found = read_spelling(tmp_path)
     assert found is not None
     assert list(found.words) == ["café", "naïve", "strasse", "the"]

@@ -280,7 +280,7 @@ class _Build:
         with self._stage("spelling", n_documents) as advance:
             streamed = (advance.each(document) for document in _stream(store))
             texts = ((document.title, document.text) for document in streamed)
-            write_spelling(self._subfolder(SPELLING_FOLDER), texts)
+            write_spelling(self._subfolder(SPELLING_FOLDER), texts, self._languages)
         if "bm25" in self._settings.signals:
             with self._stage("bm25", n_documents) as advance:
                 counted = (advance.each(document) for document in _stream(store))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 __all__ = ["GOOD_PROBABILITY", "best_possible_bm25", "probabilities"]
 
 # Below this the best hit is not worth showing as an answer.
-GOOD_PROBABILITY = 0.06
+GOOD_PROBABILITY = 0.07
 _BM25_K1 = 1.2
 # Intercept, and the coefficient of each piece of evidence, by the best evidence there is.
 _CURVES: tuple[tuple[float, Mapping[str, float]], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from encoders.words import stem, words
 from ingest.errors import IndexCorruptError
 from pipeline.version.arrays import load_array
-from pipeline.version.dictionaries import LANGUAGES, languages_of
+from pipeline.version.dictionaries import LANGUAGES
 
 __all__ = ["SPELLING_FOLDER", "SpellingVocabulary", "read_spelling", "write_spelling"]
 
@@ -38,7 +38,7 @@ class SpellingVocabulary:
     stems
         Stems of these words, which are what keyword search matches.
     languages
-        Languages the documents are written in, as far as there is a dictionary of them.
+        Main languages of the documents; none where one of them has no dictionary.
     """
 
     words: dict[str, int]
@@ -51,13 +51,18 @@ class SpellingVocabulary:
         return stem(word) in self.stems
 
 
-def write_spelling(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
+def write_spelling(
+    folder: Path, texts: Iterable[tuple[str, str]], languages: Sequence[str]
+) -> None:
     """Count the words of documents and write them into an existing folder.
 
     Parameters
     ----------
     texts
         Title and text of each document.
+    languages
+        Main languages of the documents. Unless all of them have a dictionary none is kept, and
+        nothing is corrected: words of the others would pass for misspellings.
     """
     frequencies: Counter[str] = Counter()
     for title, text in texts:
@@ -66,7 +71,7 @@ def write_spelling(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
         word for word in frequencies if _SHORTEST <= len(word) <= _LONGEST and word.isalpha()
     )
     content = {
-        "languages": languages_of(frequencies),
+        "languages": list(languages) if set(languages) <= set(LANGUAGES) else [],
         "words": found,
         "stems": sorted(set(map(stem, found))),
     }
