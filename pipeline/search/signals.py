@@ -62,18 +62,30 @@ class KeywordScorer:
     def __init__(self, index: KeywordIndex, query: KeywordQuery) -> None:
         self._index = index
         self._query = query
+        # What the first candidates scored, so that it is not computed again. Only theirs: a longer
+        # list may differ in the last bit, and a document's score from page to page.
+        self._known: dict[int, float] | None = None
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
         """The best ``depth`` documents; ``total`` counts every match."""
         if allowed is None:
-            return Candidates(*self._index.search(self._query, depth))
-        rows, scores, _ = self._index.search(self._query, self._index.n_documents)
-        kept = allowed[rows]
-        return Candidates(rows[kept][:depth], scores[kept][:depth], int(np.count_nonzero(kept)))
+            found = Candidates(*self._index.search(self._query, depth))
+        else:
+            rows, scores, _ = self._index.search(self._query, self._index.n_documents)
+            kept = allowed[rows]
+            n_kept = int(np.count_nonzero(kept))
+            found = Candidates(rows[kept][:depth], scores[kept][:depth], n_kept)
+        if self._known is None:
+            self._known = dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+        return found
 
     def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """BM25 score; 0 where no word of the query occurs."""
-        return self._index.scores(self._query, rows)
+        known = self._known or {}
+        result = np.array([known.get(row, np.nan) for row in rows.tolist()], np.float64)
+        unknown = np.isnan(result)
+        result[unknown] = self._index.scores(self._query, rows[unknown])
+        return result
 
     def stem_scores(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """What each stem of the query brings to the score of each given document."""
