@@ -61,7 +61,12 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class FittedEncoder(Encoder, Protocol):
-    """An encoder that learns from the corpus before it can encode."""
+    """An encoder that learns from the corpus before it can encode.
+
+    ``fit`` reports each text ``fit_passes`` times, so that the time left can be told.
+    """
+
+    fit_passes: ClassVar[int]
 
     def fit(self, texts: Iterable[str], *, progress: ProgressCallback | None = None) -> Self:
         """Learn from the texts, which may be iterated more than once; returns itself."""

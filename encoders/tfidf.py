@@ -62,6 +62,7 @@ class TfidfEncoder(TermEncoder):
     """
 
     name: ClassVar[str] = "tfidf"
+    fit_passes: ClassVar[int] = 2
     _vectors_file: ClassVar[str] = "components.npy"
 
     def __init__(

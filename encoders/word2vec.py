@@ -63,6 +63,8 @@ class Word2VecEncoder(TermEncoder):
     """
 
     name: ClassVar[str] = "word2vec"
+    # Two to read the texts; training takes about eight times as long as one.
+    fit_passes: ClassVar[int] = 10
     _vectors_file: ClassVar[str] = "vectors.npy"
 
     def __init__(
@@ -98,8 +100,8 @@ class Word2VecEncoder(TermEncoder):
         texts
             The corpus; counted in one pass, trained on in memory from a second.
         progress
-            Called with the number of texts read since its last call; a text is read once for
-            weights and once for training.
+            Called with the number of texts finished since its last call, each of them counted
+            ``fit_passes`` times in all.
 
         Returns
         -------
@@ -122,16 +124,19 @@ class Word2VecEncoder(TermEncoder):
             document_frequencies.update(set(found))
             if progress is not None:
                 progress(1)
+        report = _Report(self.fit_passes * n_texts, n_texts, progress)
         if self.vectors_path is not None:
             terms, self._vectors = read_word_vectors(self.vectors_path)
         else:
             terms, self._vectors = train_word_vectors(
-                self._training_texts(texts, n_words, progress),
+                self._training_texts(texts, n_words, report),
                 dimension=self._wanted_dimension,
                 window=self.window,
                 min_count=self.min_count,
                 seed=self.seed,
+                progress=report.rest,
             )
+        report.rest(1.0)
         self._learn_idf(terms, document_frequencies, n_texts)
         return self
 
@@ -199,7 +204,7 @@ class Word2VecEncoder(TermEncoder):
         return {**self._settings(), "vectors_path": None}
 
     def _training_texts(
-        self, texts: Iterable[str], n_words: int, progress: ProgressCallback | None
+        self, texts: Iterable[str], n_words: int, report: _Report
     ) -> list[list[str]]:
         """Words of the texts, or of an even sample of them; equal words share one string."""
         share = min(1.0, self.max_training_words / max(n_words, 1))
@@ -208,6 +213,32 @@ class Word2VecEncoder(TermEncoder):
         for text in texts:
             if share == 1.0 or generator.random() < share:
                 chosen.append([sys.intern(word) for word in self._terms(text)])
-            if progress is not None:
-                progress(1)
+            report.texts(1)
         return chosen
+
+
+class _Report:
+    """Counts texts toward a total: so many so far, then a share of the rest.
+
+    Parameters
+    ----------
+    total, done
+        How much there is to report in all, and how much has been.
+    """
+
+    def __init__(self, total: int, done: int, progress: ProgressCallback | None) -> None:
+        self._total, self._done, self._progress = total, done, progress
+        self._begin_rest: int | None = None
+
+    def texts(self, count: int) -> None:
+        """Report so many more."""
+        self._done += count
+        if self._progress is not None and count > 0:
+            self._progress(count)
+
+    def rest(self, share: float) -> None:
+        """Report as many more as make this share of what was left at the first call."""
+        if self._begin_rest is None:
+            self._begin_rest = self._done
+        reached = self._begin_rest + int(share * (self._total - self._begin_rest))
+        self.texts(reached - self._done)

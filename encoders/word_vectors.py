@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gzip
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,20 @@ _SUBSAMPLING = 1e-4
 
 
 def train_word_vectors(
-    texts: Sequence[Sequence[str]], *, dimension: int, window: int, min_count: int, seed: int
+    texts: Sequence[Sequence[str]],
+    *,
+    dimension: int,
+    window: int,
+    min_count: int,
+    seed: int,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Train skip-gram vectors on the words of texts; the same input gives the same vectors.
+
+    Parameters
+    ----------
+    progress
+        Called, from another thread, with the share of the training done so far, in [0, 1].
 
     Returns
     -------
@@ -74,7 +85,8 @@ def train_word_vectors(
     if len(model.wv) == 0:
         model.min_count = 1
         model.build_vocab(sentences, min_count=1)
-    model.train(sentences, total_examples=model.corpus_count, epochs=model.epochs)
+    watched = _Watched(sentences, model.epochs, progress) if progress else sentences
+    model.train(watched, total_examples=model.corpus_count, epochs=model.epochs)
     return list(model.wv.index_to_key), np.ascontiguousarray(model.wv.vectors, dtype=np.float32)
 
 
@@ -123,6 +135,24 @@ def read_word_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     if not rows:
         raise ModelNotFoundError(f"word2vec: {path} holds no vector of a word")
     return list(rows), np.ascontiguousarray(read.vectors[list(rows.values())], dtype=np.float32)
+
+
+class _Watched:
+    """Sentences that tell how far their reading is, over all epochs."""
+
+    def __init__(
+        self, sentences: Sequence[Sequence[str]], n_epochs: int, progress: Callable[[float], None]
+    ) -> None:
+        self._sentences = sentences
+        self._n_reads = n_epochs * len(sentences)
+        self._n_read = 0
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[Sequence[str]]:
+        for sentence in self._sentences:
+            yield sentence
+            self._n_read += 1
+            self._progress(self._n_read / self._n_reads)
 
 
 def _sentences(texts: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:

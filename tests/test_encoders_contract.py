@@ -150,6 +150,16 @@ def test_fingerprint_tells_settings_and_texts_apart(encoder: Encoder, name: str)
     assert all(len(fingerprint) == 64 for fingerprint in fingerprints)
 
 
+@pytest.mark.parametrize("kind", [TfidfEncoder, Word2VecEncoder])
+def test_fitting_reports_every_text_as_often_as_it_says(
+    kind: type[TfidfEncoder | Word2VecEncoder],
+) -> None:
+    counts: list[int] = []
+    kind().fit(CORPUS, progress=counts.append)
+    assert sum(counts) == kind.fit_passes * len(CORPUS)
+    assert min(counts) > 0
+
+
 def test_progress_counts_every_text(encoder: Encoder) -> None:
     counts: list[int] = []
     encoder.encode_documents(CORPUS, progress=counts.append)

@@ -303,7 +303,8 @@ class _Build:
     def _build_document_signal(
         self, name: str, encoder: FittedEncoder, store: DocumentStore
     ) -> None:
-        with self._stage(f"{name} fit", None) as advance:
+        n_reports = encoder.fit_passes * store.n_documents
+        with self._stage(f"{name} fit", n_reports) as advance:
             encoder.fit(_StoredTexts(store), progress=advance)
         folder = self._subfolder(name)
         with self._stage(name, store.n_documents) as advance:
