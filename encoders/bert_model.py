@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.bert_network import PlainBert, document_network, query_network
+from encoders.bert_network import PlainBert, document_network, is_mean_pooled, query_network
 from encoders.model_folder import role_prompt
+from encoders.model_loading import let_threads_sleep, load_network
 from ingest.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["BertModel", "Tokens", "quiet_loading"]
+__all__ = ["BertModel", "Tokens"]
 
 # A token covers at most 100 characters in WordPiece, fewer elsewhere; what lies beyond this many
 # characters a token cannot change an embedding and would only cost memory.
@@ -77,15 +75,14 @@ class BertModel:
     """
 
     def __init__(self, folder: Path, precision: str, threads: int | None) -> None:
-        # Read when torch is first imported. Threads that spin while they wait for each other make
-        # a query ten times as slow on a machine that has anything else to do.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        let_threads_sleep()
         import torch
+        from sentence_transformers import SentenceTransformer
         from tokenizers import Tokenizer
 
         self._torch = torch
         self._threads = threads or torch.get_num_threads()
-        self._network = _load_network(folder)
+        self._network = load_network(SentenceTransformer, folder, f"model {folder}").eval()
         _lay_out_weights(self._network, precision)
         self._query_network = query_network(self._network)
         tokenizer = self._network.tokenizer
@@ -175,9 +172,7 @@ class BertModel:
     @property
     def pools_by_mean(self) -> bool:
         """Whether an embedding is the mean of token states, scaled at most."""
-        names = [type(module).__name__ for module in self._network]
-        plain = names in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
-        return plain and getattr(self._network[1], "pooling_mode", None) == "mean"
+        return is_mean_pooled(self._network)
 
     def token_shares(
         self, rows: Sequence[NDArray[np.int64]], role: str, other: NDArray[np.float32]
@@ -279,42 +274,6 @@ def _piece_batches(texts: Sequence[str]) -> Iterator[list[tuple[int, str, bool]]
                 batch, n_characters = [], 0
     if batch:
         yield batch
-
-
-def _load_network(folder: Path) -> SentenceTransformer:
-    from sentence_transformers import SentenceTransformer
-
-    try:
-        with quiet_loading():
-            network = SentenceTransformer(
-                str(folder),
-                device="cpu",
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True},
-            )
-    # The libraries below raise whatever a broken file makes them stumble over.
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ModelNotFoundError(f"model {folder}: it cannot be loaded: {reason}") from error
-    return network.eval()
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Keep the progress bar and the notes of loading off standard error; errors still show."""
-    from transformers.utils import logging as transformers_logging
-
-    had_bar = transformers_logging.is_progress_bar_enabled()
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if had_bar:
-            transformers_logging.enable_progress_bar()
 
 
 def _lay_out_weights(network: SentenceTransformer, precision: str) -> None:

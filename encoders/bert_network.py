@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-__all__ = ["PlainBert", "document_network", "query_network"]
+__all__ = ["PlainBert", "document_network", "is_mean_pooled", "query_network"]
 
 _LARGEST_16_BITS = 65_000.0
 # oneDNN lays weights out for about this many rows a product; any other number works too.
@@ -197,20 +197,26 @@ def document_network(network: SentenceTransformer) -> PlainBert | None:
     return PlainBert(model, _FusedProduct) if model is not None and has_fused else None
 
 
+def is_mean_pooled(network: SentenceTransformer) -> bool:
+    """Whether an embedding is the mean of a transformer's token states, scaled at most."""
+    modules = list(network)
+    names = [type(module).__name__ for module in modules]
+    plain = names in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+    return plain and getattr(modules[1], "pooling_mode", None) == "mean"
+
+
 def _plain_model(network: SentenceTransformer) -> Any | None:  # noqa: ANN401
     """Return the BertModel of a network that is nothing but one, mean-pooled, in float32."""
     import torch
 
-    modules = list(network)
-    names = [type(module).__name__ for module in modules]
-    if names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+    if not is_mean_pooled(network):
         return None
+    modules = list(network)
     model: Any = modules[0].auto_model
     plain = (
         type(model).__name__ == "BertModel"
         and model.config.hidden_act == "gelu"
         and getattr(model.config, "position_embedding_type", "absolute") == "absolute"
-        and getattr(modules[1], "pooling_mode", None) == "mean"
         and bool(getattr(modules[1], "include_prompt", True))
         and next(model.parameters()).dtype == torch.float32
     )

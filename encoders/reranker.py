@@ -7,7 +7,6 @@ Nogueira & Cho, "Passage re-ranking with BERT", 2019, https://arxiv.org/abs/1901
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.model_folder import check_reranker_folder
+from encoders.model_loading import let_threads_sleep, load_network
 from ingest.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -119,27 +119,17 @@ def _load(model: str) -> CrossEncoder:
         )
     folder = folder.resolve()
     check_reranker_folder(model, folder)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     import torch
     from sentence_transformers import CrossEncoder
 
-    from encoders.bert_model import quiet_loading
-
-    try:
-        with quiet_loading():
-            network = CrossEncoder(
-                str(folder),
-                device="cpu",
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True},
-                # What the folder names instead would be imported; an order needs no squashing.
-                activation_fn=torch.nn.Identity(),
-            )
-    # The libraries below raise whatever a broken file makes them stumble over.
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ModelNotFoundError(f"re-ranker {model}: it cannot be loaded: {reason}") from error
+    network = load_network(
+        CrossEncoder,
+        folder,
+        f"re-ranker {model}",
+        # What the folder names instead would be imported; an order needs no squashing.
+        activation_fn=torch.nn.Identity(),
+    )
     if network.num_labels != 1:
         raise ModelNotFoundError(
             f"re-ranker {model}: it gives {network.num_labels} scores a pair; expected one"
