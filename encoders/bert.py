@@ -43,6 +43,7 @@ _BATCH_TOKENS = 4096
 # What counts as being read well: see BertEncoder.legibility.
 _MOST_TOKENS_A_WORD = 1.8
 _LEAST_KNOWN = 0.98
+_CHARACTERS_JUDGED = 20_000  # of each text; more would not change the verdict
 _WINDOW_TEXTS = 8192
 # A handful of texts waits for nobody else, and loses less to padding in small batches.
 _SHARES_BATCH_TOKENS = 1024
@@ -219,8 +220,9 @@ class BertEncoder(Encoder):
         Rust, Pfeiffer, Vulic, Ruder & Gurevych, "How good is your tokenizer?", ACL 2021,
         doi:10.18653/v1/2021.acl-long.243.
         """
-        n_words = sum(len(words(text)) for text in check_texts(texts, self.name))
-        n_tokens, n_unknown = self._model().count_unknown(texts)
+        read = [text[:_CHARACTERS_JUDGED] for text in check_texts(texts, self.name)]
+        n_words = sum(len(words(text)) for text in read)
+        n_tokens, n_unknown = self._model().count_unknown(read)
         if not n_words or not n_tokens:
             return 1.0
         known = min(1.0, (1 - n_unknown / n_tokens) / _LEAST_KNOWN)

@@ -120,8 +120,7 @@ class BertModel:
     def count_unknown(self, texts: Sequence[str]) -> tuple[int, int]:
         """Tokens of the texts, and how many of them the model does not know."""
         rows = [
-            self._untruncated.encode(_encodable(text[:_PIECE_CHARACTERS]), add_special_tokens=False)
-            for text in texts
+            self._untruncated.encode(_encodable(text), add_special_tokens=False) for text in texts
         ]
         n_tokens = sum(len(row.ids) for row in rows)
         if self._unknown_id is None:

@@ -304,5 +304,6 @@ def test_a_model_knows_which_languages_it_reads_badly() -> None:
     assert encoder.legibility([english]) == 1
     assert encoder.legibility([german]) < 0.5
     assert encoder.legibility([chinese]) < 0.2
+    assert encoder.legibility([" ".join([german] * 5000)]) < 0.5
     assert encoder.legibility([german]) < encoder.legibility([english, german]) < 1
     assert encoder.legibility([]) == encoder.legibility(["", "..."]) == 1
