@@ -356,7 +356,7 @@ KILLED_WRITER = """
 import os, signal, sys
 from pathlib import Path
 from ingest.documents import Document
-from pipeline.encoding import build
+from pipeline.encoding import build, document_signals
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
 
@@ -366,7 +366,7 @@ def die(*_, **__):
 data_dir, point = sys.argv[1:]
 targets = {
     "read": (build.DocumentSpool, "finish"),
-    "bm25": (build, "write_keyword_index"),
+    "bm25": (document_signals, "write_keyword_index"),
     "manifest": (build, "write_manifest"),
     "rename": (Path, "rename"),
     "publish": (Path, "replace"),

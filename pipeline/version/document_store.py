@@ -259,6 +259,11 @@ class DocumentStore:
                 )
             ]
 
+    def stream(self) -> Iterator[Document]:
+        """All documents in row order, one by one."""
+        for documents in self.iterate():
+            yield from documents
+
     def titles_and_texts(self, rows: Sequence[int]) -> Iterator[tuple[int, str, str]]:
         """(row, title, text) of each of the given rows, in any order."""
         for begin in range(0, len(rows), _BATCH):

@@ -1,0 +1,39 @@
+"""What a run of the encoding pipeline did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["BuildSummary"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """What a run of the encoding pipeline did.
+
+    Parameters
+    ----------
+    version
+        The version that is current afterwards.
+    published
+        Whether this run made it; ``False`` when nothing had changed.
+    seconds
+        Time each stage took, and ``total``.
+    tokens_per_second
+        Speed of the bert encoder over the passages it encoded, or ``None`` if none were.
+    """
+
+    collection: str
+    version: str
+    published: bool
+    documents: int
+    passages: int
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    passages_encoded: int = 0
+    passages_reused: int = 0
+    tokens_per_second: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
