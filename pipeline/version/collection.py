@@ -138,6 +138,10 @@ class CollectionFolder:
         """File of the last report on tuning one version, adopted or not."""
         return self.path / "state" / "tuning" / f"{version}.json"
 
+    def quality_path(self, version: str) -> Path:
+        """File of the last judged measurement of one version."""
+        return self.path / "state" / "quality" / f"{version}.json"
+
     def version_path(self, version: str) -> Path:
         """Folder of one version.
 
@@ -285,7 +289,8 @@ class CollectionFolder:
         doomed = self.versions_path / (version + _BUILDING_SUFFIX)
         (self.versions_path / version).rename(doomed)
         shutil.rmtree(doomed)
-        self.tuning_path(version).unlink(missing_ok=True)
+        for remark in (self.tuning_path(version), self.quality_path(version)):
+            remark.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the whole collection; a file it does not know stays, and so does its folder.
