@@ -34,6 +34,7 @@ from ingest.errors import (
     QueryError,
     TrineError,
 )
+from pipeline.version.hold import claimed
 from pipeline.version.manifest import Manifest, read_manifest
 
 __all__ = [
@@ -275,13 +276,22 @@ class CollectionFolder:
             raise
 
     def prune(self, keep: int = KEPT_VERSIONS) -> list[str]:
-        """Remove all but the newest ``keep`` versions, never the current one; returns their ids."""
+        """Remove all but the newest ``keep`` versions; returns the ids of those removed.
+
+        The current one stays, and so does any that a process has open. Call with the write
+        lock held.
+        """
         current = self.current_or_none()
         kept = set(self.versions()[-max(keep, 1) :]) | {current}
-        doomed = [version for version in self.versions() if version not in kept]
-        for version in doomed:
-            self.remove_version(version)
-        return doomed
+        removed = []
+        for version in self.versions():
+            if version in kept:
+                continue
+            with claimed(self.versions_path / version) as unused:
+                if unused:
+                    self.remove_version(version)
+                    removed.append(version)
+        return removed
 
     def remove_version(self, version: str) -> None:
         """Remove a version that is not current. Call with the write lock held."""
