@@ -53,7 +53,11 @@ def hold_version(folder: Path) -> VersionHold:
     except OSError as error:
         if not folder.is_dir():
             raise _gone(folder) from error
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        reason = (
+            "is missing"
+            if isinstance(error, FileNotFoundError)
+            else f"cannot be read: {error.strerror}"
+        )
         raise IndexCorruptError(
             f"{path} {reason}: this version is incomplete; "
             "activate another (trine versions list) or rebuild (trine reindex --full)"

@@ -259,11 +259,10 @@ def _check_kinds(manifest: Manifest) -> None:
     for name, kind in kinds.items():
         if not isinstance(getattr(manifest, name), kind):
             raise TypeError(f"{name} is {getattr(manifest, name)!r:.40}")
+    if not all(isinstance(sha256, str) for sha256 in manifest.files.values()):
+        raise TypeError("a checksum in files is no text")
     if not all(isinstance(code, str) for code in manifest.languages):
         raise TypeError(f"languages is {manifest.languages!r:.40}")
-    for name, sha256 in manifest.files.items():
-        if not isinstance(sha256, str):
-            raise TypeError(f"the checksum of {name!r:.40} is {sha256!r:.40}")
     for words, others in manifest.synonyms.items():
         if not (isinstance(others, list) and all(isinstance(other, str) for other in others)):
             raise TypeError(f"the synonyms of {words!r:.40} are no list of words")
