@@ -30,6 +30,7 @@ from pipeline.version.quality import read_quality
 __all__ = ["versions"]
 
 _N_SHOWN = 5
+_WIDEST = 1000
 
 
 @click.command("list")
@@ -52,7 +53,10 @@ def list_versions(*, place: Place) -> None:
         table.add_row(*_cells(entry))
     out = output_console()
     # A line too long for the terminal is wrapped there; cut, it would say less.
-    out.print(table, crop=False, width=max(out.width, out.measure(table).maximum))
+    out.width = max(
+        out.width, out.measure(table, options=out.options.update(width=_WIDEST)).maximum
+    )
+    out.print(table)
     for entry in described:
         if "error" in entry:
             out.print(f"{entry['version']}: {entry['error']}", soft_wrap=True)

@@ -42,6 +42,7 @@ __all__ = [
     "KEPT_VERSIONS",
     "CollectionFolder",
     "default_data_dir",
+    "is_version_id",
     "list_collections",
     "new_version_id",
     "version_being_built",
@@ -68,6 +69,17 @@ def new_version_id() -> str:
 def version_being_built(building: Path) -> str:
     """Id that the version built in this folder will have."""
     return building.name.removesuffix(_BUILDING_SUFFIX)
+
+
+def is_version_id(text: str) -> bool:
+    """Whether a version may have this id.
+
+    Examples
+    --------
+    >>> is_version_id("20260131T120000.123456Z-1f2e3d"), is_version_id("../x")
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None and not text.endswith(_BUILDING_SUFFIX)
 
 
 def list_collections(data_dir: Path) -> list[str]:
@@ -158,7 +170,7 @@ class CollectionFolder:
         )
 
     def _holds(self, version: str) -> bool:
-        if not _NAME.fullmatch(version) or version.endswith(_BUILDING_SUFFIX):
+        if not is_version_id(version):
             return False
         try:
             return (self.versions_path / version).is_dir()
@@ -301,6 +313,15 @@ class CollectionFolder:
         shutil.rmtree(doomed)
         for remark in (self.tuning_path(version), self.quality_path(version)):
             remark.unlink(missing_ok=True)
+
+    def displace_version(self, version: str) -> None:
+        """Take a damaged version's name, so that a sound one can have it.
+
+        Who has it open goes on with what is mapped. Call with the write lock held; the next
+        writer removes it.
+        """
+        path = self.versions_path / version
+        path.rename(self.versions_path / f"{version}.{secrets.token_hex(3)}{_BUILDING_SUFFIX}")
 
     def remove(self) -> None:
         """Remove the whole collection; a file it does not know stays, and so does its folder.
