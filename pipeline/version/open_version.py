@@ -12,7 +12,7 @@ from encoders.protocol import Encoder
 from encoders.registry import load_encoder
 from ingest.documents import Passage
 from ingest.errors import IndexCorruptError, TrineError
-from pipeline.version.arrays import load_array
+from pipeline.version.arrays import check_offsets, load_array
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.keyword_index import KeywordIndex
@@ -79,9 +79,13 @@ def write_passage_table(folder: Path, table: PassageTable) -> None:
 
 
 def _read_passage_table(folder: Path) -> PassageTable:
-    table = PassageTable(*(load_array(folder / f"{name}.npy") for name in PASSAGE_ARRAYS))
-    ends = table.offsets[[0, -1]].tolist() if table.offsets.size else []
-    if ends != [0, len(table.spans)] or len(table.pages) != len(table.spans):
+    table = PassageTable(
+        load_array(folder / "offsets.npy", np.int64),
+        load_array(folder / "spans.npy", np.int64, n_dimensions=2),
+        load_array(folder / "pages.npy", np.int32),
+    )
+    check_offsets(folder / "offsets.npy", table.offsets, len(table.spans))
+    if table.spans.shape[1] != 2 or len(table.pages) != len(table.spans):
         raise IndexCorruptError(f"{folder} cannot be read: its arrays do not fit together")
     return table
 
@@ -107,6 +111,25 @@ class OpenVersion:
     def signals(self) -> tuple[str, ...]:
         """Signals this version holds, in their fixed order."""
         return tuple(name for name in SIGNALS if name in self.manifest.signals)
+
+    def count_problems(self) -> list[str]:
+        """Hold what each part counts against the manifest: one line a disagreement."""
+        manifest = self.manifest
+        n_rows = {"documents": manifest.n_documents, "passages": manifest.n_passages}
+        found = {
+            "documents": (self.documents.n_documents, manifest.n_documents),
+            "passage offsets": (len(self.passages.offsets) - 1, manifest.n_documents),
+            "passages": (self.passages.n_passages, manifest.n_passages),
+        }
+        if self.keywords is not None:
+            found["bm25 rows"] = (self.keywords.n_documents, manifest.n_documents)
+        for name, index in self.vectors.items():
+            found[f"{name} rows"] = (index.n_rows, n_rows[manifest.signals[name].rows])
+        return [
+            f"{name}: {count}, expected {expected}"
+            for name, (count, expected) in found.items()
+            if count != expected
+        ]
 
 
 def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
@@ -134,7 +157,7 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
             + "; activate another version (trine versions list) or rebuild (trine reindex --full)"
         )
     embedded = [name for name in SIGNALS if name in manifest.signals and name != "bm25"]
-    return OpenVersion(
+    version = OpenVersion(
         folder=folder,
         manifest=manifest,
         documents=DocumentStore(folder),
@@ -149,6 +172,9 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
         encoders={name: _read_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
         hold=hold,
     )
+    if problems := version.count_problems():
+        raise IndexCorruptError(f"version {manifest.version} is damaged: {problems[0]}")
+    return version
 
 
 def _read_encoder(name: str, folder: Path) -> Encoder:
