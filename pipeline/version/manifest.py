@@ -168,6 +168,9 @@ def read_manifest(folder: Path) -> Manifest:
         If its format version is none that this release reads.
     """
     path = folder / MANIFEST_NAME
+    if path.is_fifo():
+        # Reading it would wait for somebody to write.
+        raise IndexCorruptError(f"{path} cannot be read: it is no file")
     try:
         raw = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -176,7 +179,7 @@ def read_manifest(folder: Path) -> Manifest:
             "activate another (trine versions list) or rebuild (trine reindex --full)"
         ) from error
     except OSError as error:
-        raise IndexCorruptError(f"{path} cannot be read: {error}") from error
+        raise IndexCorruptError(f"{path} cannot be read: {error.strerror}") from error
     return parse_manifest(raw, path)
 
 
