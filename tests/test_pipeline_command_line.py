@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 from pipeline.command_line.main import cli, main
+from pipeline.encoding.adopt import adopt_ranking
 from pipeline.search.query import MAX_QUERY_CHARACTERS, Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.hold import hold_version
+from pipeline.version.quality import Quality, write_quality
 
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
 TINY_CROSS_ENCODER = Path(__file__).parent / "data" / "tiny_cross_encoder"
@@ -576,6 +579,111 @@ def test_prune(trine: Trine, library_folder: CollectionFolder) -> None:
     told = trine("versions", "prune", "--keep", "1", *place)
     assert told.out == "removed 2 versions\n"
     assert library_folder.versions() == [current]
+
+
+def test_a_list_tells_size_parent_and_quality(
+    trine: Trine, library_folder: CollectionFolder
+) -> None:
+    place = ("--data-dir", library_folder.data_dir)
+    version = library_folder.current()
+    child = adopt_ranking(library_folder, version, {"weights": {"bm25": 1.0}}, {})
+    write_quality(library_folder, version, Quality("/judged", 0.625, 7))
+    # What makes no sense is as good as not there.
+    library_folder.quality_path(child).write_text('{"ndcg@10": "high"}')
+    first, second = trine("versions", "list", "--json", *place).value
+    assert (first["quality"]["ndcg@10"], first["quality"]["n_queries"]) == (0.625, 7)
+    assert (second["quality"], second["parent"], second["current"]) == (None, version, True)
+    # The child's own is its report; all else it shares.
+    assert first["own_bytes"] == 0
+    assert 0 < second["own_bytes"] < 1000 < second["bytes"]
+    told = trine("versions", *place).out
+    assert version in told
+    assert "0.6250" in told
+    changed = trine("versions", "diff", version, child, "--json", *place).value
+    assert changed["settings_changed"]["ranking.weights.bm25"] == {"before": None, "after": 1.0}
+    assert (changed["added"], changed["changed"], changed["removed"]) == (0, 0, 0)
+    library_folder.remove_version(version)
+    assert not library_folder.quality_path(version).exists()
+
+
+def test_a_difference_names_documents_and_how_alike_the_answers_are(
+    trine: Trine, notes: Path, tmp_path: Path
+) -> None:
+    place = ("--data-dir", tmp_path / "data")
+    index = ("index", notes, "--signals", "bm25", "--json", *place)
+    first = trine(*index).value["version"]
+    changed, removed, *_ = sorted(notes.iterdir())
+    changed.write_text("Something else altogether.")
+    removed.unlink()
+    (notes / "ants.txt").write_text("Ants carry leaves.")
+    second = trine(*index).value["version"]
+    found = trine("versions", "diff", first, second, "--json", *place).value
+    assert found["added_ids"] == ["ants.txt"]
+    assert found["removed_ids"] == [removed.name]
+    assert found["changed_ids"] == [changed.name]
+    assert found["overlap@10"]["n_queries"] == 2
+    assert 0 <= found["overlap@10"]["mean"] < 1
+    told = trine("versions", "diff", first, second, *place).out
+    assert "1 documents added: ants.txt" in told
+    assert "overlap@10 0." in told
+    same = trine("versions", "diff", second, second, "--json", *place).value
+    assert same["overlap@10"] == {"mean": 1.0, "n_queries": 3, "least": []}
+
+
+def test_indexing_keeps_three_versions_or_as_many_as_asked(
+    trine: Trine, notes: Path, tmp_path: Path
+) -> None:
+    index = ("index", notes, "--signals", "bm25", "--data-dir", tmp_path / "data")
+    folder = CollectionFolder(tmp_path / "data", "default")
+    made = []
+    for number in range(5):
+        (notes / "ants.txt").write_text(f"Ants carry {number} leaves.")
+        assert trine(*index).status == 0
+        made.append(folder.current())
+    assert folder.versions() == made[-3:]
+    # Nothing new is nothing to prune for.
+    assert trine(*index, "--keep", "1").status == 0
+    assert folder.versions() == made[-3:]
+    (notes / "ants.txt").write_text("Ants.")
+    with hold_version(folder.version_path(made[-3])):
+        assert trine(*index, "--keep", "1").status == 0
+    assert folder.versions() == [made[-3], folder.current()]
+
+
+def test_verify_tells_what_the_manifest_does_not_know(
+    trine: Trine, library_folder: CollectionFolder
+) -> None:
+    place = ("--data-dir", library_folder.data_dir)
+    (library_folder.version_path(library_folder.current()) / "mine.txt").write_text("x")
+    told = trine("versions", "verify", *place)
+    assert (told.status, "whole; not in the manifest" in told.out) == (0, True)
+    (entry,) = trine("versions", "verify", "--json", *place).value
+    assert (entry["problems"], entry["unknown_files"]) == ([], ["mine.txt"])
+
+
+def test_back_up_and_restore_a_collection(
+    trine: Trine, library_folder: CollectionFolder, tmp_path: Path
+) -> None:
+    place = ("--data-dir", library_folder.data_dir)
+    file = tmp_path / "b.tar.gz"
+    made = trine("collections", "backup", "default", file, "--json", *place).value
+    assert made["versions"] == [library_folder.current()]
+    assert made["bytes"] == file.stat().st_size
+    assert "--replace" in failed(trine("collections", "restore", file, *place))
+    copied = trine("collections", "restore", file, "--as", "copy", "--json", *place).value
+    assert copied == {
+        "collection": "copy",
+        "version": library_folder.current(),
+        "versions": [library_folder.current()],
+        "documents": 65,
+    }
+    hits = trine("search", "file", "--json", *place).value["hits"]
+    again = trine("search", "file", "--json", *place, "--collection", "copy").value["hits"]
+    assert [hit["doc_id"] for hit in again] == [hit["doc_id"] for hit in hits]
+    told = trine("collections", "restore", file, "--replace", *place)
+    assert "65 documents is current" in told.out
+    failed(trine("collections", "backup", "nothing", file, *place))
+    failed(trine("collections", "restore", tmp_path / "nothing.tar", *place))
 
 
 def test_rename_and_delete_a_collection(trine: Trine, library_folder: CollectionFolder) -> None:
