@@ -615,17 +615,19 @@ def test_a_difference_names_documents_and_how_alike_the_answers_are(
     changed, removed, *_ = sorted(notes.iterdir())
     changed.write_text("Something else altogether.")
     removed.unlink()
-    (notes / "ants.txt").write_text("Ants carry leaves.")
+    (notes / "ants.txt").write_text("Ants carry leaves to whales.")
     second = trine(*index).value["version"]
     found = trine("versions", "diff", first, second, "--json", *place).value
     assert found["added_ids"] == ["ants.txt"]
     assert found["removed_ids"] == [removed.name]
     assert found["changed_ids"] == [changed.name]
-    assert found["overlap@10"]["n_queries"] == 2
-    assert 0 <= found["overlap@10"]["mean"] < 1
+    # Of the two titles in both, "Whales" now finds the ants too.
+    overlap = found["overlap@10"]
+    assert (overlap["n_queries"], overlap["mean"]) == (2, (1 + 1 / 2) / 2)
+    assert overlap["least"] == [{"query": "Whales", "overlap": 1 / 2}]
     told = trine("versions", "diff", first, second, *place).out
     assert "1 documents added: ants.txt" in told
-    assert "overlap@10 0." in told
+    assert "overlap@10 0.750 on 2 titles" in told
     same = trine("versions", "diff", second, second, "--json", *place).value
     assert same["overlap@10"] == {"mean": 1.0, "n_queries": 3, "least": []}
 

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -312,3 +313,41 @@ def test_a_name_no_collection_may_have(folder: CollectionFolder, tmp_path: Path)
         with pytest.raises(QueryError):
             restore(tmp_path / "b.tar", tmp_path / "other", name=name)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_restore_that_was_killed_is_no_collection_and_does_not_stand_in_the_way(
+    folder: CollectionFolder, tmp_path: Path
+) -> None:
+    back_up(folder, tmp_path / "b.tar")
+    # What kill -9 leaves: a version half built, nothing published, who was writing.
+    other = CollectionFolder(tmp_path / "other", "default")
+    half = other.begin_version(folder.current())
+    (half / "documents.sqlite").write_bytes(b"half")
+    (other.path / "state").mkdir()
+    (other.path / "state" / "writer.json").write_text('{"pid": 1, "command": "x", "since": "y"}')
+    assert list_collections(tmp_path / "other") == []
+    restore(tmp_path / "b.tar", tmp_path / "other")
+    assert answers(tmp_path / "other") == answers(folder.data_dir)
+    assert not list(other.path.rglob("*.building"))
+
+
+def test_a_restore_that_is_stopped_leaves_nothing(folder: CollectionFolder, tmp_path: Path) -> None:
+    back_up(folder, tmp_path / "b.tar")
+
+    def stopped(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(tmp_path / "b.tar", tmp_path / "other", progress=stopped)
+    assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == []
+    assert not (tmp_path / "other" / "default").exists()
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    folder: CollectionFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(folder, tmp_path / "b.tar")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(IndexFolderError, match="only 0 are free"):
+        restore(tmp_path / "b.tar", tmp_path / "other")
+    assert list((tmp_path / "other").rglob("*")) == []

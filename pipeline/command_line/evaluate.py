@@ -39,7 +39,14 @@ from pipeline.search.searcher import Searcher
 from pipeline.version.collection import DEFAULT_COLLECTION, CollectionFolder
 from pipeline.version.quality import Quality, write_quality
 
-__all__ = ["Asked", "evaluate", "evaluation_collection", "judged_folder", "judgment_options"]
+__all__ = [
+    "Asked",
+    "evaluate",
+    "evaluation_collection",
+    "judged_by",
+    "judged_folder",
+    "judgment_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FORMATS = ("text", "json", "markdown", "csv")
@@ -221,10 +228,32 @@ def evaluate(
     _print(evaluation, comparison, "json" if place.as_json else output_format or "text")
 
 
+def judged_by(beir: BeirFolder) -> str:
+    """What to call judgments by: the BEIR folder's path, and the files given besides.
+
+    Examples
+    --------
+    >>> judged_by(BeirFolder(Path("/data/scifact")))
+    '/data/scifact'
+    >>> judged_by(BeirFolder(Path("/data/scifact"), qrels=Path("/data/scifact/qrels/train.tsv")))
+    '/data/scifact with /data/scifact/qrels/train.tsv'
+    """
+    default = BeirFolder(beir.path)
+    given = [
+        str(path.absolute())
+        for path, usual in (
+            (beir.queries_path, default.queries_path),
+            (beir.qrels_path, default.qrels_path),
+        )
+        if path != usual
+    ]
+    return " with ".join([str(beir.path.absolute()), *given])
+
+
 def _keep_quality(folder: CollectionFolder, beir: BeirFolder, evaluation: Evaluation) -> None:
     """Keep what was measured for `trine versions`; a data folder one may only read stays as is."""
     ndcg = evaluation.signals[HYBRID][NDCG_AT_10]
-    quality = Quality(str(beir.path.absolute()), ndcg, evaluation.n_queries)
+    quality = Quality(judged_by(beir), ndcg, evaluation.n_queries)
     with contextlib.suppress(IndexFolderError):
         write_quality(folder, evaluation.version, quality)
 

@@ -12,30 +12,26 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import filelock
 import platformdirs
 
 from ingest.errors import (
     IndexCorruptError,
     IndexFolderError,
-    IndexLockedError,
     IndexNotFoundError,
     QueryError,
-    TrineError,
 )
 from pipeline.version.hold import claimed
 from pipeline.version.manifest import Manifest, read_manifest
+from pipeline.version.write_lock import forget_writer, write_lock
 
 __all__ = [
     "DEFAULT_COLLECTION",
@@ -355,7 +351,7 @@ class CollectionFolder:
 
     def forget_writer(self) -> None:
         """Remove what a writer that moved the folder left to say who it was."""
-        (self.path / "state" / "writer.json").unlink(missing_ok=True)
+        forget_writer(self.path)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -366,61 +362,13 @@ class CollectionFolder:
         IndexLockedError
             If another process holds it; names the holder.
         """
-        state = self.path / "state"
-        holder = state / "writer.json"
-        try:
-            state.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise IndexFolderError(f"cannot write to {self.path}: {error.strerror}") from error
-        lock = filelock.FileLock(state / "write.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise IndexLockedError(
-                f"collection {self.name!r} is being written by {_describe(holder)}; "
-                "try again when it is done"
-            ) from error
-        except OSError as error:
-            raise IndexFolderError(f"cannot lock {self.path}: {error.strerror}") from error
-        try:
-            with _storage_errors(self.path):
-                who = {
-                    "pid": os.getpid(),
-                    "command": " ".join(Path(sys.argv[0]).name.split() + sys.argv[1:]),
-                    "since": datetime.now(UTC).isoformat(timespec="seconds"),
-                }
-                holder.write_text(json.dumps(who), encoding="utf-8")
-                self.remove_litter()
-                yield
-        finally:
-            with contextlib.suppress(OSError):
-                holder.unlink(missing_ok=True)
-            lock.release()
-
-
-@contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a missing right or a failing device into one clear line."""
-    try:
-        yield
-    except TrineError:
-        raise
-    except OSError as error:
-        raise IndexFolderError(
-            f"writing {path} failed: {error.strerror or error}; the published version is untouched"
-        ) from error
+        with write_lock(self.path, self.name):
+            self.remove_litter()
+            yield
 
 
 def _unreadable(path: Path, error: OSError) -> IndexFolderError:
     return IndexFolderError(f"cannot read {path}: {error.strerror or error}")
-
-
-def _describe(holder: Path) -> str:
-    try:
-        who = json.loads(holder.read_text(encoding="utf-8"))
-        return f"process {who['pid']} ({who['command']}) since {who['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
 
 
 def _sync_folder(path: Path) -> None:
