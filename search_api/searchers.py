@@ -193,6 +193,11 @@ class SearcherPool:
             return held  # another thread was faster
         try:
             searcher = self._open(folder, wanted, must_answer=held is not None)
+        except IndexNotFoundError:
+            # Pruned since it was current: another was published meanwhile.
+            if (now := folder.current()) == wanted:
+                raise
+            return self._swap(folder, now)
         except Exception as error:
             if held is None:
                 raise

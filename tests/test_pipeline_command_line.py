@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 from pipeline.command_line.main import cli, main
+from pipeline.encoding.adopt import adopt_ranking
 from pipeline.search.query import MAX_QUERY_CHARACTERS, Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.hold import hold_version
+from pipeline.version.quality import Quality, write_quality
 
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
 TINY_CROSS_ENCODER = Path(__file__).parent / "data" / "tiny_cross_encoder"
@@ -212,14 +215,14 @@ def test_index_again_delete_and_reindex(trine: Trine, notes: Path, tmp_path: Pat
     less = trine("delete", "ants.txt", *place).value
     assert less.keys() >= SUMMARY_KEYS
     assert (less["removed"], less["passages_encoded"]) == (1, 0)
+    changed = trine("versions", "diff", more["version"], less["version"], *place).value
+    assert (changed["removed"], changed["unchanged"]) == (1, 3)
+    assert not changed["settings_changed"]
     hits = trine("search", "ants", *place).value["hits"]
     assert "ants.txt" not in [hit["doc_id"] for hit in hits]
     assert trine("index", *place).value["added"] == 1
     full = trine("index", "--full", *place).value
     assert (full["published"], full["passages_encoded"]) == (True, 4)
-    changed = trine("versions", "diff", more["version"], less["version"], *place).value
-    assert (changed["removed"], changed["unchanged"]) == (1, 3)
-    assert not changed["settings_changed"]
 
 
 def test_what_was_skipped_is_told(trine: Trine, notes: Path, tmp_path: Path) -> None:
@@ -569,10 +572,120 @@ def test_prune(trine: Trine, library_folder: CollectionFolder) -> None:
     older = [f"2000010{n}T000000Z" for n in (1, 2, 3, 4)]
     for name in older:
         shutil.copytree(library_folder.version_path(current), library_folder.versions_path / name)
-    assert trine("versions", "prune", "--json", *place).value == {"removed": older[:2]}
+    assert trine("versions", "prune", "--json", *place).value == {
+        "removed": older[:2],
+        "open": [],
+    }
     told = trine("versions", "prune", "--keep", "1", *place)
     assert told.out == "removed 2 versions\n"
     assert library_folder.versions() == [current]
+
+
+def test_a_list_tells_size_parent_and_quality(
+    trine: Trine, library_folder: CollectionFolder
+) -> None:
+    place = ("--data-dir", library_folder.data_dir)
+    version = library_folder.current()
+    child = adopt_ranking(library_folder, version, {"weights": {"bm25": 1.0}}, {})
+    write_quality(library_folder, version, Quality("/judged", 0.625, 7))
+    # What makes no sense is as good as not there.
+    library_folder.quality_path(child).write_text('{"ndcg@10": "high"}')
+    first, second = trine("versions", "list", "--json", *place).value
+    assert (first["quality"]["ndcg@10"], first["quality"]["n_queries"]) == (0.625, 7)
+    assert (second["quality"], second["parent"], second["current"]) == (None, version, True)
+    # The child's own is its report; all else it shares.
+    assert first["own_bytes"] == 0
+    assert 0 < second["own_bytes"] < 1000 < second["bytes"]
+    told = trine("versions", *place).out
+    assert version in told
+    assert "0.6250" in told
+    changed = trine("versions", "diff", version, child, "--json", *place).value
+    assert changed["settings_changed"]["ranking.weights.bm25"] == {"before": None, "after": 1.0}
+    assert (changed["added"], changed["changed"], changed["removed"]) == (0, 0, 0)
+    library_folder.remove_version(version)
+    assert not library_folder.quality_path(version).exists()
+
+
+def test_a_difference_names_documents_and_how_alike_the_answers_are(
+    trine: Trine, notes: Path, tmp_path: Path
+) -> None:
+    place = ("--data-dir", tmp_path / "data")
+    index = ("index", notes, "--signals", "bm25", "--json", *place)
+    first = trine(*index).value["version"]
+    changed, removed, *_ = sorted(notes.iterdir())
+    changed.write_text("Something else altogether.")
+    removed.unlink()
+    (notes / "ants.txt").write_text("Ants carry leaves to whales.")
+    second = trine(*index).value["version"]
+    found = trine("versions", "diff", first, second, "--json", *place).value
+    assert found["added_ids"] == ["ants.txt"]
+    assert found["removed_ids"] == [removed.name]
+    assert found["changed_ids"] == [changed.name]
+    # Of the two titles in both, "Whales" now finds the ants too.
+    overlap = found["overlap@10"]
+    assert (overlap["n_queries"], overlap["mean"]) == (2, (1 + 1 / 2) / 2)
+    assert overlap["least"] == [{"query": "Whales", "overlap": 1 / 2}]
+    told = trine("versions", "diff", first, second, *place).out
+    assert "1 documents added: ants.txt" in told
+    assert "overlap@10 0.750 on 2 titles" in told
+    same = trine("versions", "diff", second, second, "--json", *place).value
+    assert same["overlap@10"] == {"mean": 1.0, "n_queries": 3, "least": []}
+
+
+def test_indexing_keeps_three_versions_or_as_many_as_asked(
+    trine: Trine, notes: Path, tmp_path: Path
+) -> None:
+    index = ("index", notes, "--signals", "bm25", "--data-dir", tmp_path / "data")
+    folder = CollectionFolder(tmp_path / "data", "default")
+    made = []
+    for number in range(5):
+        (notes / "ants.txt").write_text(f"Ants carry {number} leaves.")
+        assert trine(*index).status == 0
+        made.append(folder.current())
+    assert folder.versions() == made[-3:]
+    # Nothing new is nothing to prune for.
+    assert trine(*index, "--keep", "1").status == 0
+    assert folder.versions() == made[-3:]
+    (notes / "ants.txt").write_text("Ants.")
+    with hold_version(folder.version_path(made[-3])):
+        assert trine(*index, "--keep", "1").status == 0
+    assert folder.versions() == [made[-3], folder.current()]
+
+
+def test_verify_tells_what_the_manifest_does_not_know(
+    trine: Trine, library_folder: CollectionFolder
+) -> None:
+    place = ("--data-dir", library_folder.data_dir)
+    (library_folder.version_path(library_folder.current()) / "mine.txt").write_text("x")
+    told = trine("versions", "verify", *place)
+    assert (told.status, "whole; not in the manifest" in told.out) == (0, True)
+    (entry,) = trine("versions", "verify", "--json", *place).value
+    assert (entry["problems"], entry["unknown_files"]) == ([], ["mine.txt"])
+
+
+def test_back_up_and_restore_a_collection(
+    trine: Trine, library_folder: CollectionFolder, tmp_path: Path
+) -> None:
+    place = ("--data-dir", library_folder.data_dir)
+    file = tmp_path / "b.tar.gz"
+    made = trine("collections", "backup", "default", file, "--json", *place).value
+    assert made["versions"] == [library_folder.current()]
+    assert made["bytes"] == file.stat().st_size
+    assert "--replace" in failed(trine("collections", "restore", file, *place))
+    copied = trine("collections", "restore", file, "--as", "copy", "--json", *place).value
+    assert copied == {
+        "collection": "copy",
+        "version": library_folder.current(),
+        "versions": [library_folder.current()],
+        "documents": 65,
+    }
+    hits = trine("search", "file", "--json", *place).value["hits"]
+    again = trine("search", "file", "--json", *place, "--collection", "copy").value["hits"]
+    assert [hit["doc_id"] for hit in again] == [hit["doc_id"] for hit in hits]
+    told = trine("collections", "restore", file, "--replace", *place)
+    assert "65 documents is current" in told.out
+    failed(trine("collections", "backup", "nothing", file, *place))
+    failed(trine("collections", "restore", tmp_path / "nothing.tar", *place))
 
 
 def test_rename_and_delete_a_collection(trine: Trine, library_folder: CollectionFolder) -> None:

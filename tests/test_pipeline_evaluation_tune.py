@@ -25,6 +25,7 @@ from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.manifest import verify_files
 from pipeline.version.open_version import open_version
+from pipeline.version.quality import read_quality
 
 N_TOPICS = 30
 Trine = Callable[..., dict[str, object]]
@@ -235,6 +236,9 @@ def test_adopting_publishes_a_child_of_the_same_files(
     assert set(manifest.files) - set(before.files) == {"tuning.json"}
     report = json.loads((folder.version_path(child) / "tuning.json").read_text())
     assert report == adopted
+    quality = read_quality(folder, child)
+    assert quality is not None
+    assert quality.ndcg_at_10 == adopted["ndcg@10"]["tuned"]  # type: ignore[index]
     assert verify_files(folder.version_path(child), manifest) == []
     assert verify_version(open_version(folder.version_path(child))) == []
     assert "ranking" not in before.settings

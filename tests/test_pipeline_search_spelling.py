@@ -6,6 +6,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from pipeline.search.query_text import plain_words
 from pipeline.search.searcher import Searcher
 from pipeline.search.spelling import Speller
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.manifest import hash_files, read_manifest, write_manifest
 from pipeline.version.spelling import SpellingVocabulary, read_spelling, write_spelling
 
 AERONAUTICS = """
@@ -259,11 +261,11 @@ def test_the_name_of_a_document_is_right(build: Callable[..., Searcher]) -> None
 
 def forget_the_vocabulary(data_dir: Path) -> None:
     """Make the library's version one of a release that knew of no spelling."""
-    for folder in data_dir.glob("default/versions/*/spelling"):
-        shutil.rmtree(folder)
-    for path in data_dir.glob("default/versions/*/manifest.json"):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if '"spelling/' not in line))
+    for folder in data_dir.glob("default/versions/*"):
+        shutil.rmtree(folder / "spelling")
+        files, total_bytes = hash_files(folder)
+        manifest = replace(read_manifest(folder), files=files, total_bytes=total_bytes)
+        write_manifest(folder, manifest)
 
 
 def test_a_version_without_a_vocabulary_corrects_nothing(copied_data_dir: Path) -> None:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 
 from ingest.errors import TrineError
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.manifest import read_manifest, write_manifest
 from web import command_line
 from web.server import listen
 
@@ -148,9 +150,8 @@ class _Demo:
     def _index(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         self.indexed.append(command[3:])
         folder = CollectionFolder(self._data_dir, "default")
-        manifest = folder.version_path(folder.current()) / "manifest.json"
-        content = json.loads(manifest.read_text())
-        manifest.write_text(json.dumps({**content, "sources": ["pydoc:stdlib"]}))
+        path = folder.version_path(folder.current())
+        write_manifest(path, replace(read_manifest(path), sources=["pydoc:stdlib"]))
         return subprocess.CompletedProcess(command, 0)
 
     def _serve(self, settings: object, **options: object) -> None:

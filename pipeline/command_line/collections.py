@@ -1,6 +1,8 @@
-"""``trine collections``: list, rename, delete."""
+"""``trine collections``: list, rename, delete, backup, restore."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 from rich.table import Table
@@ -9,11 +11,15 @@ from ingest.errors import IndexFolderError, IndexNotFoundError, TrineError
 from pipeline.command_line.options import (
     Place,
     common_options,
+    error_console,
     group_with_default,
     output_console,
     print_json,
 )
+from pipeline.command_line.progress import BarProgress
+from pipeline.version.backup import back_up
 from pipeline.version.collection import CollectionFolder, list_collections
+from pipeline.version.restore import restore as restore_backup
 
 __all__ = ["collections"]
 
@@ -53,7 +59,7 @@ def list_all(*, place: Place) -> None:
 
 @group_with_default(list_all)
 def collections() -> None:
-    """List, rename and delete collections."""
+    """List, rename, delete, back up and restore collections."""
 
 
 @collections.command()
@@ -84,6 +90,59 @@ def delete(*, name: str, yes: bool, place: Place) -> None:
         raise IndexFolderError(f"collection {name!r} was not deleted (--yes deletes unasked)")
     folder.remove()
     _tell(place, {"deleted": name}, f"deleted {name}")
+
+
+@collections.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--all-versions", is_flag=True, help="Not only the current version.")
+@common_options
+def backup(*, name: str, file: Path, all_versions: bool, place: Place) -> None:
+    """Write collection NAME into FILE (.tar, .tar.gz, .tgz, .tar.zst), while it is in use.
+
+    A file that is there is replaced once the backup is complete.
+    """
+    folder = CollectionFolder(place.data_dir, name)
+    with BarProgress(error_console()).stage("backup", None) as advance:
+        summary = back_up(folder, file, all_versions=all_versions, progress=advance)
+    _tell(
+        place,
+        {
+            "collection": summary.collection,
+            "current": summary.current,
+            "versions": summary.versions,
+            "file": str(summary.path),
+            "bytes": summary.n_bytes,
+        },
+        f"{name}: backed up {_counted(summary.versions)} in {file}, "
+        f"{summary.n_bytes / 1e6:,.1f} MB",
+    )
+
+
+@collections.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--as", "name", help="Name of the collection.  [default: the one it had]")
+@click.option("--replace", is_flag=True, help="Publish it in the collection of that name.")
+@common_options
+def restore(*, file: Path, name: str | None, replace: bool, place: Place) -> None:
+    """Restore the collection backed up in FILE; every byte is checked before it is published."""
+    with BarProgress(error_console()).stage("restore", None) as advance:
+        summary = restore_backup(file, place.data_dir, name=name, replace=replace, progress=advance)
+    _tell(
+        place,
+        {
+            "collection": summary.collection,
+            "version": summary.current,
+            "versions": summary.versions,
+            "documents": summary.n_documents,
+        },
+        f"{summary.collection}: restored {_counted(summary.versions)}; {summary.current} with "
+        f"{summary.n_documents:,} documents is current",
+    )
+
+
+def _counted(versions: list[str]) -> str:
+    return f"{len(versions)} version" + ("s" if versions[1:] else "")
 
 
 def _check_exists(folder: CollectionFolder) -> None:

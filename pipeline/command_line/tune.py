@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from ingest.beir import BeirFolder
-from pipeline.command_line.evaluate import judged_folder, judgment_options
+from pipeline.command_line.evaluate import judged_by, judged_folder, judgment_options
 from pipeline.command_line.options import (
     Place,
     common_options,
@@ -24,6 +24,7 @@ from pipeline.evaluation.tune import MIN_QUERIES, N_FOLDS, TuningReport, tune_se
 from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.quality import Quality, write_quality
 
 __all__ = ["tune"]
 
@@ -62,6 +63,10 @@ def tune(*, beir: BeirFolder, adopt: bool, folds: int, seed: int, place: Place) 
     if adopt and report.better:
         report = _adopted(folder, searcher, report)
     keep_report(folder, report.version, report.to_json())
+    if report.adopted:
+        # On queries that did not choose its weights.
+        held_out = Quality(judged_by(beir), report.held_out["tuned"], report.n_queries)
+        write_quality(folder, report.adopted, held_out)
     if place.as_json:
         print_json(report.to_json())
     else:

@@ -27,31 +27,8 @@ def verify_version(version: OpenVersion) -> list[str]:
         One line a problem; empty when documents, passages and every signal agree, and a
         sample of documents is found by its own text through every signal.
     """
-    problems = _count_problems(version)
+    problems = version.count_problems()
     return problems or [problem for row in _sample(version) for problem in _probe(version, row)]
-
-
-def _count_problems(version: OpenVersion) -> list[str]:
-    manifest = version.manifest
-    n_rows = {"documents": manifest.n_documents, "passages": manifest.n_passages}
-    found = {
-        "documents": version.documents.n_documents,
-        "passage offsets": len(version.passages.offsets) - 1,
-    }
-    if version.keywords is not None:
-        found["bm25 rows"] = version.keywords.n_documents
-    problems = [
-        f"{name}: {count}, expected {manifest.n_documents}"
-        for name, count in found.items()
-        if count != manifest.n_documents
-    ]
-    if version.passages.n_passages != manifest.n_passages:
-        problems.append(f"passages: {version.passages.n_passages}, expected {manifest.n_passages}")
-    for name, index in version.vectors.items():
-        expected = n_rows[manifest.signals[name].rows]
-        if index.n_rows != expected:
-            problems.append(f"{name} rows: {index.n_rows}, expected {expected}")
-    return problems
 
 
 def _sample(version: OpenVersion) -> list[int]:

@@ -12,35 +12,33 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import filelock
 import platformdirs
 
 from ingest.errors import (
     IndexCorruptError,
     IndexFolderError,
-    IndexLockedError,
     IndexNotFoundError,
     QueryError,
-    TrineError,
 )
+from pipeline.version.hold import claimed
 from pipeline.version.manifest import Manifest, read_manifest
+from pipeline.version.write_lock import forget_writer, write_lock
 
 __all__ = [
     "DEFAULT_COLLECTION",
     "KEPT_VERSIONS",
     "CollectionFolder",
     "default_data_dir",
+    "is_version_id",
     "list_collections",
     "new_version_id",
     "version_being_built",
@@ -67,6 +65,17 @@ def new_version_id() -> str:
 def version_being_built(building: Path) -> str:
     """Id that the version built in this folder will have."""
     return building.name.removesuffix(_BUILDING_SUFFIX)
+
+
+def is_version_id(text: str) -> bool:
+    """Whether a version may have this id.
+
+    Examples
+    --------
+    >>> is_version_id("20260131T120000.123456Z-1f2e3d"), is_version_id("../x")
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None and not text.endswith(_BUILDING_SUFFIX)
 
 
 def list_collections(data_dir: Path) -> list[str]:
@@ -138,6 +147,10 @@ class CollectionFolder:
         """File of the last report on tuning one version, adopted or not."""
         return self.path / "state" / "tuning" / f"{version}.json"
 
+    def quality_path(self, version: str) -> Path:
+        """File of the last judged measurement of one version."""
+        return self.path / "state" / "quality" / f"{version}.json"
+
     def version_path(self, version: str) -> Path:
         """Folder of one version.
 
@@ -153,7 +166,7 @@ class CollectionFolder:
         )
 
     def _holds(self, version: str) -> bool:
-        if not _NAME.fullmatch(version) or version.endswith(_BUILDING_SUFFIX):
+        if not is_version_id(version):
             return False
         try:
             return (self.versions_path / version).is_dir()
@@ -271,13 +284,22 @@ class CollectionFolder:
             raise
 
     def prune(self, keep: int = KEPT_VERSIONS) -> list[str]:
-        """Remove all but the newest ``keep`` versions, never the current one; returns their ids."""
+        """Remove all but the newest ``keep`` versions; returns the ids of those removed.
+
+        The current one stays, and so does any that a process has open. Call with the write
+        lock held.
+        """
         current = self.current_or_none()
         kept = set(self.versions()[-max(keep, 1) :]) | {current}
-        doomed = [version for version in self.versions() if version not in kept]
-        for version in doomed:
-            self.remove_version(version)
-        return doomed
+        removed = []
+        for version in self.versions():
+            if version in kept:
+                continue
+            with claimed(self.versions_path / version) as unused:
+                if unused:
+                    self.remove_version(version)
+                    removed.append(version)
+        return removed
 
     def remove_version(self, version: str) -> None:
         """Remove a version that is not current. Call with the write lock held."""
@@ -285,7 +307,17 @@ class CollectionFolder:
         doomed = self.versions_path / (version + _BUILDING_SUFFIX)
         (self.versions_path / version).rename(doomed)
         shutil.rmtree(doomed)
-        self.tuning_path(version).unlink(missing_ok=True)
+        for remark in (self.tuning_path(version), self.quality_path(version)):
+            remark.unlink(missing_ok=True)
+
+    def displace_version(self, version: str) -> None:
+        """Take a damaged version's name, so that a sound one can have it.
+
+        Who has it open goes on with what is mapped. Call with the write lock held; the next
+        writer removes it.
+        """
+        path = self.versions_path / version
+        path.rename(self.versions_path / f"{version}.{secrets.token_hex(3)}{_BUILDING_SUFFIX}")
 
     def remove(self) -> None:
         """Remove the whole collection; a file it does not know stays, and so does its folder.
@@ -319,7 +351,7 @@ class CollectionFolder:
 
     def forget_writer(self) -> None:
         """Remove what a writer that moved the folder left to say who it was."""
-        (self.path / "state" / "writer.json").unlink(missing_ok=True)
+        forget_writer(self.path)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -330,61 +362,13 @@ class CollectionFolder:
         IndexLockedError
             If another process holds it; names the holder.
         """
-        state = self.path / "state"
-        holder = state / "writer.json"
-        try:
-            state.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise IndexFolderError(f"cannot write to {self.path}: {error.strerror}") from error
-        lock = filelock.FileLock(state / "write.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise IndexLockedError(
-                f"collection {self.name!r} is being written by {_describe(holder)}; "
-                "try again when it is done"
-            ) from error
-        except OSError as error:
-            raise IndexFolderError(f"cannot lock {self.path}: {error.strerror}") from error
-        try:
-            with _storage_errors(self.path):
-                who = {
-                    "pid": os.getpid(),
-                    "command": " ".join(Path(sys.argv[0]).name.split() + sys.argv[1:]),
-                    "since": datetime.now(UTC).isoformat(timespec="seconds"),
-                }
-                holder.write_text(json.dumps(who), encoding="utf-8")
-                self.remove_litter()
-                yield
-        finally:
-            with contextlib.suppress(OSError):
-                holder.unlink(missing_ok=True)
-            lock.release()
-
-
-@contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a missing right or a failing device into one clear line."""
-    try:
-        yield
-    except TrineError:
-        raise
-    except OSError as error:
-        raise IndexFolderError(
-            f"writing {path} failed: {error.strerror or error}; the published version is untouched"
-        ) from error
+        with write_lock(self.path, self.name):
+            self.remove_litter()
+            yield
 
 
 def _unreadable(path: Path, error: OSError) -> IndexFolderError:
     return IndexFolderError(f"cannot read {path}: {error.strerror or error}")
-
-
-def _describe(holder: Path) -> str:
-    try:
-        who = json.loads(holder.read_text(encoding="utf-8"))
-        return f"process {who['pid']} ({who['command']}) since {who['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
 
 
 def _sync_folder(path: Path) -> None:

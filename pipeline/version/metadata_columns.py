@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ingest.documents import MetadataValue
 from ingest.errors import IndexCorruptError, QueryError
-from pipeline.version.arrays import load_array
+from pipeline.version.arrays import check_offsets, load_array
 
 __all__ = ["Column", "FieldKind", "MetadataColumns", "parse_number", "write_metadata_columns"]
 
@@ -273,16 +273,17 @@ class MetadataColumns:
                     name=entry["name"],
                     kind=entry["kind"],
                     values=entry["values"],
-                    codes=load_array(folder / f"{entry['file']}.codes.npy"),
-                    offsets=load_array(folder / f"{entry['file']}.offsets.npy"),
+                    codes=load_array(folder / f"{entry['file']}.codes.npy", np.int32),
+                    offsets=load_array(folder / f"{entry['file']}.offsets.npy", np.int64),
                 )
                 for entry in described
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise IndexCorruptError(f"{folder} cannot be read: {error}") from error
         for column in self._columns.values():
-            ends = column.offsets[[0, -1]].tolist() if column.offsets.size else []
-            if ends != [0, len(column.codes)]:
+            check_offsets(folder / column.name, column.offsets, len(column.codes))
+            known = (column.codes >= 0) & (column.codes < len(column.values))
+            if not known.all():
                 raise IndexCorruptError(f"{folder} cannot be read: {column.name!r} is damaged")
 
     @property

@@ -12,8 +12,9 @@ from encoders.protocol import Encoder
 from encoders.registry import load_encoder
 from ingest.documents import Passage
 from ingest.errors import IndexCorruptError, TrineError
-from pipeline.version.arrays import load_array
+from pipeline.version.arrays import check_offsets, load_array
 from pipeline.version.document_store import DocumentStore
+from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.keyword_index import KeywordIndex
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
 from pipeline.version.metadata_columns import MetadataColumns
@@ -78,16 +79,23 @@ def write_passage_table(folder: Path, table: PassageTable) -> None:
 
 
 def _read_passage_table(folder: Path) -> PassageTable:
-    table = PassageTable(*(load_array(folder / f"{name}.npy") for name in PASSAGE_ARRAYS))
-    ends = table.offsets[[0, -1]].tolist() if table.offsets.size else []
-    if ends != [0, len(table.spans)] or len(table.pages) != len(table.spans):
+    table = PassageTable(
+        load_array(folder / "offsets.npy", np.int64),
+        load_array(folder / "spans.npy", np.int64, n_dimensions=2),
+        load_array(folder / "pages.npy", np.int32),
+    )
+    check_offsets(folder / "offsets.npy", table.offsets, len(table.spans))
+    if table.spans.shape[1] != 2 or len(table.pages) != len(table.spans):
         raise IndexCorruptError(f"{folder} cannot be read: its arrays do not fit together")
     return table
 
 
 @dataclass(frozen=True)
 class OpenVersion:
-    """One immutable version, memory-mapped; safe to share among threads."""
+    """One immutable version, memory-mapped; safe to share among threads.
+
+    While it lives, no process prunes the version.
+    """
 
     folder: Path
     manifest: Manifest
@@ -97,11 +105,31 @@ class OpenVersion:
     keywords: KeywordIndex | None
     vectors: dict[str, VectorIndex]
     encoders: dict[str, Encoder]
+    hold: VersionHold
 
     @property
     def signals(self) -> tuple[str, ...]:
         """Signals this version holds, in their fixed order."""
         return tuple(name for name in SIGNALS if name in self.manifest.signals)
+
+    def count_problems(self) -> list[str]:
+        """Hold what each part counts against the manifest: one line a disagreement."""
+        manifest = self.manifest
+        n_rows = {"documents": manifest.n_documents, "passages": manifest.n_passages}
+        found = {
+            "documents": (self.documents.n_documents, manifest.n_documents),
+            "passage offsets": (len(self.passages.offsets) - 1, manifest.n_documents),
+            "passages": (self.passages.n_passages, manifest.n_passages),
+        }
+        if self.keywords is not None:
+            found["bm25 rows"] = (self.keywords.n_documents, manifest.n_documents)
+        for name, index in self.vectors.items():
+            found[f"{name} rows"] = (index.n_rows, n_rows[manifest.signals[name].rows])
+        return [
+            f"{name}: {count}, expected {expected}"
+            for name, (count, expected) in found.items()
+            if count != expected
+        ]
 
 
 def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
@@ -110,23 +138,26 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
     Parameters
     ----------
     verify
-        Whether to hold every byte against the manifest first; otherwise only that each
-        file is there.
+        Whether to hold every byte against the manifest first, by CRC-32; otherwise only the
+        manifest itself, that each file is there, and how many bytes they hold together.
 
     Raises
     ------
+    IndexNotFoundError
+        If the version is being pruned.
     IndexCorruptError, IndexVersionError
         If a file is missing, altered or of another format; the published version is untouched.
     """
+    hold = hold_version(folder)
     manifest = read_manifest(folder)
-    if problems := verify_files(folder, manifest, content=verify):
+    if problems := verify_files(folder, manifest, check="crc32" if verify else "size"):
         raise IndexCorruptError(
             f"version {manifest.version} of {manifest.collection!r} is damaged: {problems[0]}"
             + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
             + "; activate another version (trine versions list) or rebuild (trine reindex --full)"
         )
     embedded = [name for name in SIGNALS if name in manifest.signals and name != "bm25"]
-    return OpenVersion(
+    version = OpenVersion(
         folder=folder,
         manifest=manifest,
         documents=DocumentStore(folder),
@@ -139,7 +170,11 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
             if name in embedded
         },
         encoders={name: _read_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
+        hold=hold,
     )
+    if problems := version.count_problems():
+        raise IndexCorruptError(f"version {manifest.version} is damaged: {problems[0]}")
+    return version
 
 
 def _read_encoder(name: str, folder: Path) -> Encoder:

@@ -92,7 +92,7 @@ def read_spelling(folder: Path) -> SpellingVocabulary | None:
     if not folder.is_dir():
         return None
     path = folder / _VOCABULARY_FILE
-    frequencies = load_array(folder / _FREQUENCIES_FILE)
+    frequencies = load_array(folder / _FREQUENCIES_FILE, np.int32)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found, stems, languages = (content[name] for name in ("words", "stems", "languages"))
@@ -104,6 +104,6 @@ def read_spelling(folder: Path) -> SpellingVocabulary | None:
         )
     except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise IndexCorruptError(f"{path} cannot be read as a vocabulary: {error!r}") from error
-    if frequencies.shape != (len(vocabulary.words),):
+    if frequencies.shape != (len(vocabulary.words),) or (frequencies < 1).any():
         raise IndexCorruptError(f"{folder} cannot be read: its files do not fit together")
     return vocabulary
