@@ -212,14 +212,14 @@ def test_index_again_delete_and_reindex(trine: Trine, notes: Path, tmp_path: Pat
     less = trine("delete", "ants.txt", *place).value
     assert less.keys() >= SUMMARY_KEYS
     assert (less["removed"], less["passages_encoded"]) == (1, 0)
+    changed = trine("versions", "diff", more["version"], less["version"], *place).value
+    assert (changed["removed"], changed["unchanged"]) == (1, 3)
+    assert not changed["settings_changed"]
     hits = trine("search", "ants", *place).value["hits"]
     assert "ants.txt" not in [hit["doc_id"] for hit in hits]
     assert trine("index", *place).value["added"] == 1
     full = trine("index", "--full", *place).value
     assert (full["published"], full["passages_encoded"]) == (True, 4)
-    changed = trine("versions", "diff", more["version"], less["version"], *place).value
-    assert (changed["removed"], changed["unchanged"]) == (1, 3)
-    assert not changed["settings_changed"]
 
 
 def test_what_was_skipped_is_told(trine: Trine, notes: Path, tmp_path: Path) -> None:
@@ -569,7 +569,10 @@ def test_prune(trine: Trine, library_folder: CollectionFolder) -> None:
     older = [f"2000010{n}T000000Z" for n in (1, 2, 3, 4)]
     for name in older:
         shutil.copytree(library_folder.version_path(current), library_folder.versions_path / name)
-    assert trine("versions", "prune", "--json", *place).value == {"removed": older[:2]}
+    assert trine("versions", "prune", "--json", *place).value == {
+        "removed": older[:2],
+        "open": [],
+    }
     told = trine("versions", "prune", "--keep", "1", *place)
     assert told.out == "removed 2 versions\n"
     assert library_folder.versions() == [current]

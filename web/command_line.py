@@ -163,7 +163,7 @@ def _sound_manifest(folder: CollectionFolder) -> Manifest:
             ) from error
         raise
     manifest = read_manifest(path)
-    if problems := verify_files(path, manifest, content=False):
+    if problems := verify_files(path, manifest, check="size"):
         raise IndexCorruptError(
             f"version {manifest.version} of {folder.name!r} is damaged: {problems[0]}; activate "
             "another (trine versions list) or rebuild it (trine reindex --full)"

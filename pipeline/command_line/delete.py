@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
 from ingest.documents import Document
 from ingest.errors import DocumentNotFoundError, EmptyCorpusError
-from pipeline.command_line.index import remembered, show_summary
+from pipeline.command_line.index import prune_older, remembered, show_summary
 from pipeline.command_line.options import Place, common_options, error_console, print_json
 from pipeline.command_line.progress import BarProgress
 from pipeline.encoding.build import build_version
@@ -38,6 +38,7 @@ def delete(*, doc_ids: tuple[str, ...], place: Place) -> None:
         sources=sources,
         progress=BarProgress(error_console()),
     )
+    summary = replace(summary, warnings=prune_older(folder))
     if place.as_json:
         print_json(asdict(summary))
     else:

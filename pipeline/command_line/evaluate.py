@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from ingest.beir import BeirFolder
-from ingest.errors import QueryError
+from ingest.errors import IndexFolderError, QueryError
 from pipeline.command_line.evaluation_formats import as_csv, as_markdown, show_evaluation
 from pipeline.command_line.index import run_index
 from pipeline.command_line.options import (
@@ -32,9 +33,11 @@ from pipeline.evaluation.evaluate import (
     judged_queries,
     run_queries,
 )
+from pipeline.evaluation.metrics import NDCG_AT_10
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import DEFAULT_COLLECTION, CollectionFolder
+from pipeline.version.quality import Quality, write_quality
 
 __all__ = ["Asked", "evaluate", "evaluation_collection", "judged_folder", "judgment_options"]
 
@@ -203,6 +206,8 @@ def evaluate(
     opened = [side.open(folder) for side in sides]
     progress = BarProgress(error_console())
     evaluation = evaluate_searcher(opened[0], texts, judged, base=sides[0].query, progress=progress)
+    if sides[0].query == Query("?"):
+        _keep_quality(folder, beir, evaluation)
     comparison = None
     if len(sides) > 1:
         asked = {query_id: texts[query_id] for query_id in judged}
@@ -214,6 +219,14 @@ def evaluate(
         )
         comparison = compare_runs((first, evaluation.runs[HYBRID]), (second, run), asked, judged)
     _print(evaluation, comparison, "json" if place.as_json else output_format or "text")
+
+
+def _keep_quality(folder: CollectionFolder, beir: BeirFolder, evaluation: Evaluation) -> None:
+    """Keep what was measured for `trine versions`; a data folder one may only read stays as is."""
+    ndcg = evaluation.signals[HYBRID][NDCG_AT_10]
+    quality = Quality(str(beir.path.absolute()), ndcg, evaluation.n_queries)
+    with contextlib.suppress(IndexFolderError):
+        write_quality(folder, evaluation.version, quality)
 
 
 def _print(evaluation: Evaluation, comparison: Comparison | None, output_format: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from ingest.errors import TrineError
+from ingest.errors import IndexLockedError, TrineError
 from ingest.sources import IngestReport, SourceOptions, read_documents
 from ingest.synonyms import read_synonyms
 from pipeline.command_line.options import (
@@ -24,9 +24,9 @@ from pipeline.command_line.options import (
 from pipeline.command_line.progress import BarProgress
 from pipeline.encoding.build import BuildSummary, build_version
 from pipeline.encoding.settings import IndexSettings
-from pipeline.version.collection import CollectionFolder
+from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
 
-__all__ = ["index", "run_index"]
+__all__ = ["index", "prune_older", "remembered", "run_index", "show_summary"]
 
 
 def run_index(
@@ -36,8 +36,14 @@ def run_index(
     settings: IndexSettings,
     full: bool = False,
     refit: bool = False,
+    keep: int = KEPT_VERSIONS,
 ) -> BuildSummary:
-    """Read sources and build a version, with progress bars on a terminal.
+    """Read sources, build a version, with progress bars on a terminal, and prune older ones.
+
+    Parameters
+    ----------
+    keep
+        How many of the newest versions stay once another was published.
 
     Returns
     -------
@@ -54,7 +60,23 @@ def run_index(
         refit=refit,
         progress=BarProgress(error_console()),
     )
-    return replace(summary, warnings=report.warnings())
+    warnings = report.warnings()
+    if summary.published:
+        warnings += prune_older(folder, keep)
+    return replace(summary, warnings=warnings)
+
+
+def prune_older(folder: CollectionFolder, keep: int = KEPT_VERSIONS) -> list[str]:
+    """Remove old versions; the warnings say where that fails, since the new one is published."""
+    try:
+        with folder.writing():
+            folder.prune(keep)
+    except IndexLockedError:
+        # The next writer is at work already, and prunes when it is done.
+        return []
+    except TrineError as error:
+        return [f"older versions stay: {error}"]
+    return []
 
 
 def remembered(folder: CollectionFolder) -> tuple[list[str], IndexSettings]:
@@ -90,6 +112,13 @@ def remembered(folder: CollectionFolder) -> tuple[list[str], IndexSettings]:
 @click.option("--title-field", help="Field that holds the title.")
 @click.option("--text-field", help="Field that holds the text.")
 @click.option("--exclude", "excludes", multiple=True, help=".gitignore pattern to leave out.")
+@click.option(
+    "--keep",
+    default=KEPT_VERSIONS,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many of the newest versions stay; never fewer than are open.",
+)
 @common_options
 def index(
     *,
@@ -104,6 +133,7 @@ def index(
     title_field: str | None,
     text_field: str | None,
     excludes: tuple[str, ...],
+    keep: int,
     place: Place,
 ) -> None:
     """Build or refresh a collection (alias: reindex).
@@ -135,7 +165,7 @@ def index(
         "excludes": list(excludes),
     }
     settings = settings.with_source_options({name: value for name, value in given.items() if value})
-    summary = run_index(place.folder, chosen, settings=settings, full=full, refit=refit)
+    summary = run_index(place.folder, chosen, settings=settings, full=full, refit=refit, keep=keep)
     if place.as_json:
         print_json(asdict(summary))
     else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import asdict
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -19,12 +20,16 @@ from pipeline.command_line.options import (
     print_json,
 )
 from pipeline.encoding.verification import verify_version
+from pipeline.evaluation.version_diff import Change, VersionDiff, compare_versions
 from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
-from pipeline.version.document_store import DocumentStore
-from pipeline.version.manifest import read_manifest, verify_files
+from pipeline.version.hold import hold_version
+from pipeline.version.manifest import Manifest, read_manifest, unlisted_files, verify_files
 from pipeline.version.open_version import open_version
+from pipeline.version.quality import read_quality
 
 __all__ = ["versions"]
+
+_N_SHOWN = 5
 
 
 @click.command("list")
@@ -40,12 +45,17 @@ def list_versions(*, place: Place) -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    for heading in ("version", "created", "documents", "passages", "signals", "MB"):
-        # A version's id is there to be copied: the signals wrap first.
-        table.add_column(heading, no_wrap=heading != "signals", overflow="fold")
+    headings = ("version", "created", "documents", "signals", "MB", "own MB", "nDCG@10", "parent")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
     for entry in described:
         table.add_row(*_cells(entry))
-    output_console().print(table)
+    out = output_console()
+    # A line too long for the terminal is wrapped there; cut, it would say less.
+    out.print(table, crop=False, width=max(out.width, out.measure(table).maximum))
+    for entry in described:
+        if "error" in entry:
+            out.print(f"{entry['version']}: {entry['error']}", soft_wrap=True)
 
 
 @group_with_default(list_versions)
@@ -53,11 +63,12 @@ def versions() -> None:
     """List, activate, verify, compare and prune a collection's versions."""
 
 
-def _describe(folder: CollectionFolder, version: str, current: str | None) -> dict[str, object]:
+def _describe(folder: CollectionFolder, version: str, current: str | None) -> dict[str, Any]:
     try:
         manifest = folder.manifest(version)
     except TrineError as error:
         return {"version": version, "current": version == current, "error": str(error)}
+    quality = read_quality(folder, version)
     return {
         "version": version,
         "current": version == current,
@@ -70,22 +81,34 @@ def _describe(folder: CollectionFolder, version: str, current: str | None) -> di
             for name, record in manifest.signals.items()
         },
         "bytes": manifest.total_bytes,
+        "own_bytes": _own_bytes(folder.version_path(version), manifest),
+        "quality": None if quality is None else quality.to_json(),
     }
 
 
-def _cells(entry: dict[str, object]) -> list[str | Text]:
+def _own_bytes(path: Path, manifest: Manifest) -> int:
+    """Bytes that removing the version frees: those of files without another name."""
+    found = (path / name for name in manifest.files)
+    states = [file.stat() for file in found if file.is_file()]
+    return sum(state.st_size for state in states if state.st_nlink == 1)
+
+
+def _cells(entry: Mapping[str, Any]) -> list[str | Text]:
     mark = "*" if entry["current"] else ""
     if "error" in entry:
-        return [mark, str(entry["version"]), Text(str(entry["error"]), style="red"), *[""] * 4]
-    signals, size = entry["signals"], entry["bytes"]
+        return [mark, entry["version"], Text("cannot be read", style="red"), *[""] * 6]
+    quality, parent = entry["quality"], entry["parent"]
     return [
         mark,
-        str(entry["version"]),
-        str(entry["created"])[:16].replace("T", " "),
+        entry["version"],
+        entry["created"][:16].replace("T", " "),
         f"{entry['documents']:,}",
-        f"{entry['passages']:,}",
-        " ".join(signals) if isinstance(signals, dict) else "",
-        f"{size / 1e6:.1f}" if isinstance(size, int) else "",
+        " ".join(entry["signals"]),
+        f"{entry['bytes'] / 1e6:.1f}",
+        f"{entry['own_bytes'] / 1e6:.1f}",
+        f"{quality['ndcg@10']:.4f}" if quality else "",
+        # Enough to tell it from the others in the list.
+        parent.rpartition("-")[2] if parent else "",
     ]
 
 
@@ -96,9 +119,10 @@ def activate(*, version: str, place: Place) -> None:
     """Make version ID current: roll back, or forward again. Nothing is rebuilt."""
     folder = place.folder
     previous = folder.current_or_none()
-    # Opening it shows that every file is there before anyone is sent to it.
-    open_version(folder.version_path(version))
+    path = folder.version_path(version)
     with folder.writing():
+        # Opening it shows that it can be, before anyone is sent to it.
+        open_version(path)
         folder.publish(version)
     if place.as_json:
         print_json({"collection": place.collection, "version": version, "previous": previous})
@@ -116,13 +140,16 @@ def verify(*, version: str | None, place: Place) -> None:
     if not chosen:
         # Says that there is no collection.
         folder.current()
-    found = {name: _problems(folder.version_path(name)) for name in chosen}
+    found = [_verified(folder, name) for name in chosen]
     if place.as_json:
-        print_json([{"version": name, "problems": problems} for name, problems in found.items()])
+        print_json(found)
     else:
-        for name, problems in found.items():
-            output_console().print(f"{name}: {'; '.join(problems) or 'whole'}", soft_wrap=True)
-    damaged = [name for name, problems in found.items() if problems]
+        for entry in found:
+            line = f"{entry['version']}: {'; '.join(entry['problems']) or 'whole'}"
+            if unknown := entry["unknown_files"]:
+                line += f"; not in the manifest, and never read: {', '.join(unknown)}"
+            output_console().print(line, soft_wrap=True)
+    damaged = [entry["version"] for entry in found if entry["problems"]]
     if not damaged:
         return
     error = f"{len(damaged)} of {len(chosen)} versions damaged: {', '.join(damaged)}"
@@ -133,12 +160,19 @@ def verify(*, version: str | None, place: Place) -> None:
     raise click.exceptions.Exit(1)
 
 
-def _problems(path: Path) -> list[str]:
+def _verified(folder: CollectionFolder, version: str) -> dict[str, Any]:
+    path = folder.version_path(version)
+    problems: list[str] = []
+    unknown: list[str] = []
     try:
-        # The bytes first: what is altered may not even open.
-        return verify_files(path, read_manifest(path)) or verify_version(open_version(path))
+        with hold_version(path):
+            manifest = read_manifest(path)
+            unknown = unlisted_files(path, manifest)
+            # The bytes first: what is altered may not even open.
+            problems = verify_files(path, manifest) or verify_version(open_version(path))
     except TrineError as error:
-        return [str(error)]
+        problems = [str(error)]
+    return {"version": version, "problems": problems, "unknown_files": unknown}
 
 
 @versions.command()
@@ -146,30 +180,43 @@ def _problems(path: Path) -> list[str]:
 @click.argument("second", metavar="B")
 @common_options
 def diff(*, first: str, second: str, place: Place) -> None:
-    """Count what changed from version A to version B."""
+    """Tell what changed from version A to version B, and how alike they answer.
+
+    Documents, settings, encoders, and overlap@10: the share of the ten best documents that both
+    find, on the titles of up to 50 documents in both.
+    """
     folder = place.folder
-    old, new = (folder.version_path(version) for version in (first, second))
-    with closing(DocumentStore(old)) as first_store, closing(DocumentStore(new)) as second_store:
-        change = asdict(second_store.change_from(first_store))
-    before, after = folder.manifest(first), folder.manifest(second)
-    report = {
-        **change,
-        "settings_changed": before.settings != after.settings,
-        "encoders_changed": sorted(
-            name
-            for name in before.signals.keys() | after.signals.keys()
-            if _fingerprint(before.signals.get(name)) != _fingerprint(after.signals.get(name))
-        ),
-    }
+    old, new = (open_version(folder.version_path(version)) for version in (first, second))
+    found = compare_versions(old, new)
     if place.as_json:
-        print_json(report)
+        print_json(found.to_json())
     else:
-        for name, value in report.items():
-            output_console().print(f"{name}: {value}")
+        for line in _diff_lines(found):
+            output_console().print(line, soft_wrap=True)
 
 
-def _fingerprint(record: object) -> object:
-    return getattr(record, "encoder_fingerprint", record)
+def _diff_lines(found: VersionDiff) -> list[str]:
+    lines = []
+    for name in ("added", "removed", "changed"):
+        doc_ids: list[str] = getattr(found, name)
+        shown = ", ".join(doc_ids[:_N_SHOWN]) + (", ..." if doc_ids[_N_SHOWN:] else "")
+        lines.append(f"{len(doc_ids):,} documents {name}" + (f": {shown}" if shown else ""))
+    lines.append(f"{found.n_unchanged:,} documents unchanged")
+    lines += [f"setting {name}: {_changed(change)}" for name, change in found.settings.items()]
+    lines += [f"encoder {name}: {_changed(change)}" for name, change in found.encoders.items()]
+    overlap = found.overlap
+    if isinstance(overlap, str):
+        return [*lines, f"overlap@10 is not known: {overlap}"]
+    lines.append(f"overlap@10 {overlap.mean:.3f} on {overlap.n_queries} titles")
+    return lines + [f"  {share:.1f} {query}" for query, share in overlap.least]
+
+
+def _changed(change: Change) -> str:
+    before, after = (
+        "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+        for value in change
+    )
+    return f"{before} -> {after}"
 
 
 @versions.command()
@@ -182,10 +229,18 @@ def _fingerprint(record: object) -> object:
 )
 @common_options
 def prune(*, keep: int, place: Place) -> None:
-    """Remove all but the newest versions; never the current one."""
-    with place.folder.writing():
-        removed = place.folder.prune(keep)
+    """Remove all but the newest versions; never the current one, nor one that is open."""
+    folder = place.folder
+    with folder.writing():
+        removed = folder.prune(keep)
+        still_open = [
+            version for version in folder.versions()[:-keep] if version != folder.current_or_none()
+        ]
     if place.as_json:
-        print_json({"removed": removed})
-    else:
-        output_console().print(f"removed {len(removed)} versions")
+        print_json({"removed": removed, "open": still_open})
+        return
+    output_console().print(f"removed {len(removed)} versions")
+    if still_open:
+        output_console().print(
+            f"open, and kept until the next time: {', '.join(still_open)}", soft_wrap=True
+        )

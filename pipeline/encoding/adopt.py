@@ -12,10 +12,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 
-from ingest.errors import IndexFolderError
+from ingest.errors import IndexCorruptError, IndexFolderError
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder, new_version_id, version_being_built
-from pipeline.version.manifest import Manifest, file_sha256, read_manifest, write_manifest
+from pipeline.version.manifest import (
+    Manifest,
+    file_sha256,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
 from pipeline.version.open_version import open_version
 
 __all__ = ["TUNING_NAME", "adopt_ranking", "keep_report"]
@@ -86,7 +92,9 @@ def adopt_ranking(
                 parent=parent,
             )
             write_manifest(building, child)
-            open_version(building, verify=True)
+            if problems := verify_files(building, child):
+                raise IndexCorruptError(f"version {parent} is damaged: {problems[0]}")
+            open_version(building)
             collection.publish_built(building)
         finally:
             shutil.rmtree(building, ignore_errors=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.documents import Document
-from ingest.errors import QueryError
+from ingest.errors import IndexNotFoundError, QueryError
 from pipeline.search.answer import Answer, FacetValue
 from pipeline.search.arrangement import arranger_for
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
@@ -106,8 +106,15 @@ class Searcher:
             If the version is damaged, or of another format.
         """
         folder = CollectionFolder(Path(data_dir or default_data_dir()), collection)
-        path = folder.version_path(version or folder.current())
-        return cls(open_version(path, verify=verify), collection=collection)
+        wanted = version or folder.current()
+        try:
+            opened = open_version(folder.version_path(wanted), verify=verify)
+        except IndexNotFoundError:
+            if version or folder.current() == wanted:
+                raise
+            # Pruned since it was current: another was published meanwhile.
+            return cls.open(collection, data_dir=data_dir, verify=verify)
+        return cls(opened, collection=collection)
 
     @property
     def version(self) -> str:

@@ -34,6 +34,7 @@ from ingest.errors import (
     QueryError,
     TrineError,
 )
+from pipeline.version.hold import claimed
 from pipeline.version.manifest import Manifest, read_manifest
 
 __all__ = [
@@ -137,6 +138,10 @@ class CollectionFolder:
     def tuning_path(self, version: str) -> Path:
         """File of the last report on tuning one version, adopted or not."""
         return self.path / "state" / "tuning" / f"{version}.json"
+
+    def quality_path(self, version: str) -> Path:
+        """File of the last judged measurement of one version."""
+        return self.path / "state" / "quality" / f"{version}.json"
 
     def version_path(self, version: str) -> Path:
         """Folder of one version.
@@ -271,13 +276,22 @@ class CollectionFolder:
             raise
 
     def prune(self, keep: int = KEPT_VERSIONS) -> list[str]:
-        """Remove all but the newest ``keep`` versions, never the current one; returns their ids."""
+        """Remove all but the newest ``keep`` versions; returns the ids of those removed.
+
+        The current one stays, and so does any that a process has open. Call with the write
+        lock held.
+        """
         current = self.current_or_none()
         kept = set(self.versions()[-max(keep, 1) :]) | {current}
-        doomed = [version for version in self.versions() if version not in kept]
-        for version in doomed:
-            self.remove_version(version)
-        return doomed
+        removed = []
+        for version in self.versions():
+            if version in kept:
+                continue
+            with claimed(self.versions_path / version) as unused:
+                if unused:
+                    self.remove_version(version)
+                    removed.append(version)
+        return removed
 
     def remove_version(self, version: str) -> None:
         """Remove a version that is not current. Call with the write lock held."""
@@ -285,7 +299,8 @@ class CollectionFolder:
         doomed = self.versions_path / (version + _BUILDING_SUFFIX)
         (self.versions_path / version).rename(doomed)
         shutil.rmtree(doomed)
-        self.tuning_path(version).unlink(missing_ok=True)
+        for remark in (self.tuning_path(version), self.quality_path(version)):
+            remark.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the whole collection; a file it does not know stays, and so does its folder.

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal, TypeAlias
 
 from ingest.errors import IndexCorruptError, IndexVersionError
+from pipeline.version import checksums
+from pipeline.version.checksums import file_sha256
 
 __all__ = [
     "FORMAT_VERSION",
     "MANIFEST_NAME",
+    "Check",
     "Manifest",
     "SignalRecord",
     "file_sha256",
     "hash_files",
+    "parse_manifest",
     "read_manifest",
+    "unlisted_files",
     "verify_files",
     "write_manifest",
 ]
 
-FORMAT_VERSION = 1
+# 1: no seal, and no CRC-32; otherwise the same, so it is read as it is.
+FORMAT_VERSION = 2
+_READABLE = (1, 2)
+_SEALED_SINCE = 2
 MANIFEST_NAME = "manifest.json"
+Check: TypeAlias = Literal["sha256", "crc32", "size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,8 @@ class Manifest:
         Languages the documents' words are stemmed in, the most frequent first.
     files
         Path inside the version's folder -> SHA-256, in hex.
+    crc32
+        SHA-256 of a file -> its CRC-32, in hex; ``write_manifest`` fills it in.
     """
 
     version: str
@@ -97,6 +110,7 @@ class Manifest:
     timings_s: dict[str, float] = field(default_factory=dict)
     parent: str | None = None
     languages: list[str] = field(default_factory=lambda: ["en"])
+    crc32: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property
@@ -104,12 +118,6 @@ class Manifest:
         """Words as a query may hold them -> what else to look for."""
         known = self.settings.get("synonyms")
         return known if isinstance(known, dict) else {}
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_files(folder: Path) -> tuple[dict[str, str], int]:
@@ -120,18 +128,33 @@ def hash_files(folder: Path) -> tuple[dict[str, str], int]:
     (path -> sha256, total bytes)
         Paths with forward slashes, relative to the folder, sorted.
     """
-    paths = sorted(
-        path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME
-    )
-    hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
-    return hashes, sum(path.stat().st_size for path in paths)
+    return checksums.hash_files(folder, without=MANIFEST_NAME)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest into its version's folder."""
+    """Write the manifest into its version's folder, in this release's format, sealed.
+
+    The CRC-32 of files it has none of yet is taken from the folder.
+    """
+    missing = {
+        sha256: folder / name
+        for name, sha256 in manifest.files.items()
+        if sha256 not in manifest.crc32
+    }
+    taken = checksums.checksums_of(missing.values(), checksums.file_crc32)
+    crc32 = {
+        **{sha256: manifest.crc32[sha256] for sha256 in manifest.files.values() - missing.keys()},
+        **{sha256: taken[path] for sha256, path in missing.items()},
+    }
+    content = asdict(replace(manifest, crc32=crc32, format_version=FORMAT_VERSION))
     # ASCII, so that a source whose name is not UTF-8 comes back as it was.
-    text = json.dumps(asdict(manifest), indent=1)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    rest = json.dumps(content, indent=1).removeprefix("{").encode() + b"\n"
+    (folder / MANIFEST_NAME).write_bytes(_seal(rest) + rest)
+
+
+def _seal(rest: bytes) -> bytes:
+    """The first line of a manifest: an opening brace and the SHA-256 of all that follows."""
+    return b'{"sealed": "%s",' % hashlib.sha256(rest).hexdigest().encode()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -140,29 +163,54 @@ def read_manifest(folder: Path) -> Manifest:
     Raises
     ------
     IndexCorruptError
-        If it is missing, is not JSON, lacks a field, or names a path outside the folder.
+        If it is missing, altered, no JSON, lacks a field, or names a path outside the folder.
     IndexVersionError
-        If its format version is not the one this release reads.
+        If its format version is none that this release reads.
     """
     path = folder / MANIFEST_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise IndexCorruptError(
             f"{path} is missing: this version is incomplete; "
             "activate another (trine versions list) or rebuild (trine reindex --full)"
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise IndexCorruptError(f"{path} cannot be read: {error}") from error
+    return parse_manifest(raw, path)
+
+
+def parse_manifest(raw: bytes, path: Path) -> Manifest:
+    """Check the bytes of a manifest; ``path`` says in messages where they come from.
+
+    Raises
+    ------
+    IndexCorruptError, IndexVersionError
+        As ``read_manifest``.
+    """
+    try:
+        content = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise IndexCorruptError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise IndexCorruptError(f"{path} does not hold a JSON object")
     found = content.get("format_version")
-    if found != FORMAT_VERSION:
+    if found not in _READABLE or isinstance(found, bool):
+        newer = isinstance(found, int) and found > FORMAT_VERSION
         raise IndexVersionError(
-            f"{folder.name} is written in format {found!r}; this release reads format "
-            f"{FORMAT_VERSION}: rebuild it with trine reindex --full"
+            f"{path.parent.name} is written in format {found!r}; this release reads format "
+            f"{_READABLE[0]} to format {FORMAT_VERSION}: "
+            + ("install the release that wrote it, or " if newer else "")
+            + "rebuild it with trine reindex --full"
         )
-    return _manifest_from(content, path)
+    manifest = _manifest_from(content, path)
+    seal = raw[: len(_seal(b""))]
+    if (found >= _SEALED_SINCE or b"sealed" in seal) and seal != _seal(raw[len(seal) :]):
+        raise IndexCorruptError(
+            f"{path} is altered; activate another version (trine versions list) "
+            "or rebuild (trine reindex --full)"
+        )
+    return manifest
 
 
 def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
@@ -178,10 +226,17 @@ def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
     except (KeyError, TypeError) as error:
         raise IndexCorruptError(f"{path} is not a manifest: {error}") from error
     for name in manifest.files:
-        parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+        path_in = PurePosixPath(name)
+        if path_in.is_absolute() or ".." in path_in.parts or "\\" in name or not _is_name(name):
             raise IndexCorruptError(f"{path} names a file outside its folder: {name!r}")
     return manifest
+
+
+def _is_name(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_kinds(manifest: Manifest) -> None:
@@ -196,6 +251,7 @@ def _check_kinds(manifest: Manifest) -> None:
         "n_documents": int,
         "n_passages": int,
         "files": dict,
+        "crc32": dict,
         "total_bytes": int,
         "parent": (str, type(None)),
         "languages": list,
@@ -203,6 +259,8 @@ def _check_kinds(manifest: Manifest) -> None:
     for name, kind in kinds.items():
         if not isinstance(getattr(manifest, name), kind):
             raise TypeError(f"{name} is {getattr(manifest, name)!r:.40}")
+    if not all(isinstance(sha256, str) for sha256 in manifest.files.values()):
+        raise TypeError("a checksum in files is no text")
     if not all(isinstance(code, str) for code in manifest.languages):
         raise TypeError(f"languages is {manifest.languages!r:.40}")
     for words, others in manifest.synonyms.items():
@@ -215,24 +273,63 @@ def _check_kinds(manifest: Manifest) -> None:
             raise TypeError("the rows of a signal are no numbers")
 
 
-def verify_files(folder: Path, manifest: Manifest, *, content: bool = True) -> list[str]:
+def verify_files(folder: Path, manifest: Manifest, *, check: Check = "sha256") -> list[str]:
     """Hold every file of a version against its manifest.
 
     Parameters
     ----------
-    content
-        Whether to hash the bytes, or only check that each file is there.
+    check
+        ``"sha256"``: every byte; ``"crc32"``: every byte, five times as fast, enough against
+        damage that nobody intends; ``"size"``: only that each file is there and none is cut.
 
     Returns
     -------
     list of str
         One line a problem; empty when the version is whole.
     """
-    problems = []
-    for name, expected in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{name} is missing")
-        elif content and (found := file_sha256(path)) != expected:
-            problems.append(f"{name} is altered: sha256 {found[:12]}, expected {expected[:12]}")
-    return problems
+    root = Path(os.path.realpath(folder))
+    problems = {name: _problem_of(root, name) for name in manifest.files}
+    sound = {name: root / name for name, problem in problems.items() if not problem}
+    if check == "size":
+        n_bytes = sum(path.stat().st_size for path in sound.values())
+        if len(sound) == len(problems) and n_bytes != manifest.total_bytes:
+            return [f"its files hold {n_bytes:,} bytes, expected {manifest.total_bytes:,}"]
+    else:
+        problems |= _altered(sound, manifest, check)
+    return [f"{name} {problem}" for name, problem in problems.items() if problem]
+
+
+def _problem_of(root: Path, name: str) -> str:
+    path = root / name
+    if not os.path.lexists(path):
+        return "is missing"
+    if os.path.realpath(path) != str(path):
+        return "is reached through a link, which a version never holds"
+    return "" if path.is_file() else "is no file"
+
+
+def _altered(sound: Mapping[str, Path], manifest: Manifest, check: Check) -> dict[str, str]:
+    """What each altered file's line says."""
+    # A version of the first format knows only SHA-256.
+    quick = {
+        name: manifest.crc32[manifest.files[name]]
+        for name in sound
+        if check == "crc32" and manifest.files[name] in manifest.crc32
+    }
+    slow = {name: manifest.files[name] for name in sound if name not in quick}
+    found = {}
+    for kind, expected, checksum in (
+        ("crc32", quick, checksums.file_crc32),
+        ("sha256", slow, file_sha256),
+    ):
+        taken = checksums.checksums_of((sound[name] for name in expected), checksum)
+        for name, wanted in expected.items():
+            if (value := taken[sound[name]]) != wanted:
+                found[name] = f"is altered: {kind} {value[:12]}, expected {wanted[:12]}"
+    return found
+
+
+def unlisted_files(folder: Path, manifest: Manifest) -> list[str]:
+    """Files in a version's folder that its manifest does not know; nothing ever reads them."""
+    known = {MANIFEST_NAME, *manifest.files}
+    return [name for name in checksums.tree_files(folder) if name not in known]

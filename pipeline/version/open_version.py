@@ -14,6 +14,7 @@ from ingest.documents import Passage
 from ingest.errors import IndexCorruptError, TrineError
 from pipeline.version.arrays import load_array
 from pipeline.version.document_store import DocumentStore
+from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.keyword_index import KeywordIndex
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
 from pipeline.version.metadata_columns import MetadataColumns
@@ -87,7 +88,10 @@ def _read_passage_table(folder: Path) -> PassageTable:
 
 @dataclass(frozen=True)
 class OpenVersion:
-    """One immutable version, memory-mapped; safe to share among threads."""
+    """One immutable version, memory-mapped; safe to share among threads.
+
+    While it lives, no process prunes the version.
+    """
 
     folder: Path
     manifest: Manifest
@@ -97,6 +101,7 @@ class OpenVersion:
     keywords: KeywordIndex | None
     vectors: dict[str, VectorIndex]
     encoders: dict[str, Encoder]
+    hold: VersionHold
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -110,16 +115,19 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
     Parameters
     ----------
     verify
-        Whether to hold every byte against the manifest first; otherwise only that each
-        file is there.
+        Whether to hold every byte against the manifest first, by CRC-32; otherwise only the
+        manifest itself, that each file is there, and how many bytes they hold together.
 
     Raises
     ------
+    IndexNotFoundError
+        If the version is being pruned.
     IndexCorruptError, IndexVersionError
         If a file is missing, altered or of another format; the published version is untouched.
     """
+    hold = hold_version(folder)
     manifest = read_manifest(folder)
-    if problems := verify_files(folder, manifest, content=verify):
+    if problems := verify_files(folder, manifest, check="crc32" if verify else "size"):
         raise IndexCorruptError(
             f"version {manifest.version} of {manifest.collection!r} is damaged: {problems[0]}"
             + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
@@ -139,6 +147,7 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
             if name in embedded
         },
         encoders={name: _read_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
+        hold=hold,
     )
 
 
