@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
@@ -49,6 +50,9 @@ _WINDOW_TEXTS = 8192
 _SHARES_BATCH_TOKENS = 1024
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _CPU_FLAGS = Path("/proc/cpuinfo")
+# Every model in use, once: a server that opens a new version has the model at hand already.
+_IN_USE: weakref.WeakValueDictionary[tuple[object, ...], BertModel] = weakref.WeakValueDictionary()
+_LOADING = threading.Lock()
 # Letters, digits and symbols (emoji, currency) mean something; punctuation alone does not.
 _MEANING = regex.compile(r"[\p{L}\p{N}\p{S}]")
 
@@ -73,7 +77,7 @@ class BertEncoder(Encoder):
     """A sentence-transformers model on the CPU.
 
     Making one loads nothing; the model is checked and loaded on first use, once, whichever
-    thread comes first. A text without letter, digit or symbol, or with no token the model knows,
+    thread comes first; encoders of the same model share what is loaded. A text without letter, digit or symbol, or with no token the model knows,
     gives an all-zero row. A text longer than ``max_tokens`` is cut.
 
     Parameters
@@ -289,8 +293,8 @@ class BertEncoder(Encoder):
     def _load_model(self) -> BertModel:
         folder = find_folder(self.model)
         check_folder(self.model, folder)
+        found = self._computed_fingerprint(folder)
         if self._saved_fingerprint is not None:
-            found = self._computed_fingerprint(folder)
             if found != self._saved_fingerprint:
                 raise ModelNotFoundError(
                     f"model {self.model} has changed since this index was built: fingerprint "
@@ -299,7 +303,12 @@ class BertEncoder(Encoder):
         # Imported here: it brings torch, which takes seconds.
         from encoders.bert_model import BertModel
 
-        return BertModel(folder, self._resolved_precision(), self.threads)
+        key = (folder, found, self.threads)
+        with _LOADING:
+            model = _IN_USE.get(key)
+            if model is None:
+                model = _IN_USE[key] = BertModel(folder, self._resolved_precision(), self.threads)
+        return model
 
     def _computed_fingerprint(self, folder: Path) -> str:
         parts = [self.name, folder_fingerprint(folder), self._resolved_precision()]

@@ -142,7 +142,11 @@ def test_many_batches_keep_row_order(tiny: BertEncoder, monkeypatch: pytest.Monk
     np.testing.assert_allclose(tiny.encode_documents(TEXTS), expected, atol=1e-5)
 
 
-def test_threads_load_the_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_encoders_load_the_model_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A folder of its own: no other test has its model in memory.
+    folder = shutil.copytree(TINY_BERT, tmp_path / "model")
     loads: list[object] = []
     real = BertModel.__init__
 
@@ -151,13 +155,15 @@ def test_threads_load_the_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
         real(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(BertModel, "__init__", counted)
-    encoder = BertEncoder(str(TINY_BERT))
+    encoders = [BertEncoder(str(folder)) for _ in range(2)]
     found: list[np.ndarray] = []
     threads = [
         threading.Thread(
-            target=lambda: [found.append(encoder.encode_queries([TEXTS[0]])) for _ in range(20)]
+            target=lambda encoder=encoder: [
+                found.append(encoder.encode_queries([TEXTS[0]])) for _ in range(20)
+            ]
         )
-        for _ in range(4)
+        for encoder in encoders * 2
     ]
     for thread in threads:
         thread.start()

@@ -28,6 +28,7 @@ def test_swaps_between_requests_when_a_version_is_published(
     old = pool.get()
     assert pool.get() is old
     published = _publish_other(copied_data_dir, tiny_settings)
+    pool.refresh()
     new = pool.get()
     assert new.version == published != old.version
     assert new.n_documents == 4
@@ -38,6 +39,7 @@ def test_swaps_between_requests_when_a_version_is_published(
     assert pool.get(version=old.version) is pinned
     # Rolling back is only another swap.
     CollectionFolder(copied_data_dir, "default").publish(old.version)
+    pool.refresh()
     assert pool.get().version == old.version
 
 
@@ -51,7 +53,9 @@ def test_keeps_the_old_version_when_the_new_one_cannot_be_opened(
     content = damaged.read_bytes()
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with caplog.at_level(logging.WARNING):
+        pool.refresh()
         assert pool.get() is old
+        pool.refresh()
         assert pool.get() is old
     assert len(caplog.records) == 1
     assert "keeps its old version" in caplog.text
