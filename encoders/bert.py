@@ -77,8 +77,9 @@ class BertEncoder(Encoder):
     """A sentence-transformers model on the CPU.
 
     Making one loads nothing; the model is checked and loaded on first use, once, whichever
-    thread comes first; encoders of the same model share what is loaded. A text without letter, digit or symbol, or with no token the model knows,
-    gives an all-zero row. A text longer than ``max_tokens`` is cut.
+    thread comes first; encoders of the same model share what is loaded. A text without letter,
+    digit or symbol, or with no token the model knows, gives an all-zero row. A text longer than
+    ``max_tokens`` is cut.
 
     Parameters
     ----------
@@ -294,12 +295,11 @@ class BertEncoder(Encoder):
         folder = find_folder(self.model)
         check_folder(self.model, folder)
         found = self._computed_fingerprint(folder)
-        if self._saved_fingerprint is not None:
-            if found != self._saved_fingerprint:
-                raise ModelNotFoundError(
-                    f"model {self.model} has changed since this index was built: fingerprint "
-                    f"{self._saved_fingerprint} then, {found} now; run `trine reindex --full`"
-                )
+        if self._saved_fingerprint is not None and found != self._saved_fingerprint:
+            raise ModelNotFoundError(
+                f"model {self.model} has changed since this index was built: fingerprint "
+                f"{self._saved_fingerprint} then, {found} now; run `trine reindex --full`"
+            )
         # Imported here: it brings torch, which takes seconds.
         from encoders.bert_model import BertModel
 

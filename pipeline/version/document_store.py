@@ -11,6 +11,7 @@ import json
 import queue
 import sqlite3
 import unicodedata
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -202,6 +203,9 @@ class DocumentStore:
         except sqlite3.DatabaseError as error:
             raise self._unreadable(error) from error
         self._idle.put(first)
+        # sqlite3's connections are part of a cycle each: without this, the file would stay open
+        # until Python collects garbage.
+        weakref.finalize(self, _close_all, self._idle)
         (self.n_documents,) = self._fetch("SELECT count(*) FROM documents")[0]
 
     def _connect(self) -> sqlite3.Connection:
@@ -371,6 +375,10 @@ class DocumentStore:
     def close(self) -> None:
         """Close every connection; call when no thread reads any more."""
         self._closed = True
-        with suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().close()
+        _close_all(self._idle)
+
+
+def _close_all(idle: queue.LifoQueue[sqlite3.Connection]) -> None:
+    with suppress(queue.Empty):
+        while True:
+            idle.get_nowait().close()
