@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from ingest.beir import BeirFolder
 from ingest.errors import IndexLockedError, TrineError
 from ingest.sources import IngestReport, SourceOptions, read_documents
 from ingest.synonyms import read_synonyms
@@ -24,6 +25,8 @@ from pipeline.command_line.options import (
 from pipeline.command_line.progress import BarProgress
 from pipeline.encoding.build import BuildSummary, build_version
 from pipeline.encoding.settings import IndexSettings
+from pipeline.evaluation.gate import MAX_DROP, Judgments, PublishGate
+from pipeline.evaluation.metrics import NDCG_AT_10
 from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
 
 __all__ = ["index", "prune_older", "remembered", "run_index", "show_summary"]
@@ -37,19 +40,27 @@ def run_index(
     full: bool = False,
     refit: bool = False,
     keep: int = KEPT_VERSIONS,
+    allow_shrink: bool = True,
+    judgments: Judgments | None = None,
 ) -> BuildSummary:
     """Read sources, build a version, with progress bars on a terminal, and prune older ones.
 
     Parameters
     ----------
     keep
-        How many of the newest versions stay once another was published.
+        How many of the newest versions stay once another was built.
+    allow_shrink
+        Whether more than half of the documents may vanish.
+    judgments
+        What the new version is measured by before it is published.
 
     Returns
     -------
     BuildSummary
         Its warnings tell what was skipped.
     """
+    progress = BarProgress(error_console())
+    gate = PublishGate(folder, judgments, progress=progress)
     report = IngestReport()
     summary = build_version(
         folder,
@@ -58,10 +69,13 @@ def run_index(
         sources=sources,
         full=full,
         refit=refit,
-        progress=BarProgress(error_console()),
+        allow_shrink=allow_shrink,
+        gate=gate,
+        progress=progress,
     )
+    gate.keep_quality()
     warnings = report.warnings()
-    if summary.published:
+    if summary.published or summary.refused:
         warnings += prune_older(folder, keep)
     return replace(summary, warnings=warnings)
 
@@ -119,6 +133,22 @@ def remembered(folder: CollectionFolder) -> tuple[list[str], IndexSettings]:
     type=click.IntRange(1),
     help="How many of the newest versions stay; never fewer than are open.",
 )
+@click.option(
+    "--judge",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="BEIR_DIR",
+    help="Publish only if nDCG@10 over the judged queries of BEIR_DIR does not fall.",
+)
+@click.option(
+    "--max-drop",
+    default=MAX_DROP,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="With --judge: how far it may fall.",
+)
+@click.option(
+    "--allow-shrink", is_flag=True, help="Publish even if more than half of the documents vanished."
+)
 @common_options
 def index(
     *,
@@ -134,6 +164,9 @@ def index(
     text_field: str | None,
     excludes: tuple[str, ...],
     keep: int,
+    judge: Path | None,
+    max_drop: float,
+    allow_shrink: bool,
     place: Place,
 ) -> None:
     """Build or refresh a collection (alias: reindex).
@@ -142,6 +175,7 @@ def index(
     collection then holds exactly what the sources hold. Without a SOURCE the sources given
     last time are read again. Only passages that changed are encoded.
     """
+    judgments = None if judge is None else Judgments.read(BeirFolder(judge), max_drop)
     known_sources, settings = remembered(place.folder)
     chosen = [_absolute(source) for source in sources] or known_sources
     if not chosen:
@@ -165,11 +199,23 @@ def index(
         "excludes": list(excludes),
     }
     settings = settings.with_source_options({name: value for name, value in given.items() if value})
-    summary = run_index(place.folder, chosen, settings=settings, full=full, refit=refit, keep=keep)
+    summary = run_index(
+        place.folder,
+        chosen,
+        settings=settings,
+        full=full,
+        refit=refit,
+        keep=keep,
+        allow_shrink=allow_shrink,
+        judgments=judgments,
+    )
     if place.as_json:
         print_json(asdict(summary))
     else:
         show_summary(summary)
+    if summary.refused:
+        click.echo(f"trine: {refusal(summary)}", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _source_options(settings: IndexSettings) -> SourceOptions:
@@ -196,13 +242,15 @@ def show_summary(summary: BuildSummary) -> None:
     for warning in summary.warnings:
         errors.print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
     out = output_console()
-    if not summary.published:
+    if not summary.published and not summary.refused:
         out.print(
             f"{summary.collection}: nothing changed in {summary.documents:,} documents; "
             f"version {summary.version} stays current",
             soft_wrap=True,
         )
         return
+    for line in _gate_lines(summary.gate):
+        out.print(line, soft_wrap=True)
     speed = summary.tokens_per_second
     out.print(
         f"{summary.collection}: {summary.documents:,} documents in {summary.passages:,} passages "
@@ -210,6 +258,37 @@ def show_summary(summary: BuildSummary) -> None:
         f"{summary.unchanged:,} unchanged)\n"
         f"passages encoded {summary.passages_encoded:,}, reused {summary.passages_reused:,}"
         + (f", {speed:,.0f} tokens/s" if speed else "")
-        + f"; {summary.seconds['total']:.1f} s\npublished version {summary.version}",
+        + f"; {summary.seconds['total']:.1f} s"
+        + ("" if summary.refused else f"\npublished version {summary.version}"),
         soft_wrap=True,
+    )
+
+
+def _gate_lines(gate: Mapping[str, Any]) -> Iterator[str]:
+    """What was found before publishing, for a person."""
+    if changed := gate.get("encoders_changed"):
+        overlap = gate["overlap@10"]
+        alike = (
+            f"; {overlap['mean']:.0%} of the ten best documents are the same, "
+            f"over {overlap['n_queries']} titles"
+            if overlap
+            else ""
+        )
+        yield f"changed encoders: {', '.join(changed)}{alike}"
+    if figures := gate.get(NDCG_AT_10):
+        before = "" if figures["current"] is None else f"{figures['current']:.4f} -> "
+        left_out = f" ({gate['n_left_out']:,} left out)" if gate["n_left_out"] else ""
+        yield (
+            f"nDCG@10 {before}{figures['new']:.4f} over {gate['n_queries']:,} judged queries"
+            + left_out
+        )
+    if reason := gate.get("not_comparable"):
+        yield f"not compared with the version before: {reason}"
+
+
+def refusal(summary: BuildSummary) -> str:
+    """Say that a version was kept back, why, and how to publish it all the same."""
+    return (
+        f"{summary.refused}: version {summary.version} is kept but not published; to publish it: "
+        f"trine versions activate {summary.version} --collection {summary.collection}"
     )
