@@ -263,3 +263,47 @@ def test_the_command_keeps_a_worse_version_back(
     assert "--allow-shrink" in told["error"]
     assert err.count("\n") == 1
     assert _trine(capsys, "reindex", "--allow-shrink", *place)[0] == 0
+
+
+def test_a_version_whose_model_has_changed_is_not_activated(
+    folder: CollectionFolder,
+    tiny_settings: IndexSettings,
+    other_model: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    theirs = tiny_settings.with_encoder("bert", model=str(other_model))
+    old = build_version(folder, documents(), settings=theirs)
+    new = build_version(folder, documents(), settings=tiny_settings)
+    config = other_model / "sentence_bert_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_seq_length": 20}))
+    status, told, _ = _trine(
+        capsys, "versions", "activate", old.version, "--data-dir", folder.data_dir
+    )
+    assert status == 1
+    assert "has changed since this index was built" in told["error"]
+    assert folder.current() == new.version
+
+
+def test_another_file_of_word_vectors_at_the_same_path_is_noticed(
+    folder: CollectionFolder, tiny_settings: IndexSettings, tmp_path: Path
+) -> None:
+    vectors = tmp_path / "vectors.txt"
+    settings = tiny_settings.with_signals(["word2vec"]).with_encoder(
+        "word2vec", vectors_path=str(vectors)
+    )
+
+    def write(first: float) -> None:
+        vectors.write_text("".join(f"{word} {first} {n} 0.5\n" for n, word in enumerate(SUBJECTS)))
+
+    write(1.0)
+    assert build_version(folder, documents(), settings=settings).published
+    known = IndexSettings.from_manifest(folder.manifest(folder.current()).settings)
+    assert not build_version(folder, documents(), settings=known).published
+    write(3.0)
+    rebuilt = build_version(folder, documents(), settings=known, gate=PublishGate(folder))
+    assert rebuilt.published
+    assert rebuilt.gate["encoders_changed"] == ["word2vec"]
+    # Nothing has changed by its being gone, as long as it need not be read.
+    known = IndexSettings.from_manifest(folder.manifest(folder.current()).settings)
+    vectors.unlink()
+    assert not build_version(folder, documents(), settings=known).published

@@ -102,6 +102,7 @@ def build_version(
     """
     with collection.writing():
         building = collection.begin_version(new_version_id())
+        settings = settings.with_file_hashes()
         if not settings.ranking:
             settings = settings.with_ranking(_adopted_ranking(collection))
         try:
