@@ -212,7 +212,7 @@ def test_a_model_changed_since_it_was_saved_is_refused(copied: Path, tmp_path: P
     BertEncoder(str(copied)).save(saved)
     change_json(copied / "1_Pooling" / "config.json", include_prompt=False)
     changed = BertEncoder.load(saved)
-    with pytest.raises(ModelNotFoundError, match="trine reindex$") as caught:
+    with pytest.raises(ModelNotFoundError, match=r"trine reindex$") as caught:
         changed.encode_queries(["text"])
     for fingerprint in (changed.fingerprint, BertEncoder(str(copied)).fingerprint):
         assert fingerprint in str(caught.value)

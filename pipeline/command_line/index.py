@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import click
 from rich.text import Text
 
 from ingest.beir import BeirFolder
-from ingest.errors import IndexLockedError, TrineError
+from ingest.errors import CorpusError, IndexLockedError, TrineError
 from ingest.sources import IngestReport, SourceOptions, read_documents
 from ingest.synonyms import read_synonyms
 from pipeline.command_line.options import (
@@ -21,9 +23,12 @@ from pipeline.command_line.options import (
     error_console,
     output_console,
     print_json,
+    told,
 )
 from pipeline.command_line.progress import BarProgress
+from pipeline.command_line.watch import run_on_changes, take_snapshot, watchable
 from pipeline.encoding.build import BuildSummary, build_version
+from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.encoding.settings import IndexSettings
 from pipeline.evaluation.gate import MAX_DROP, Judgments, PublishGate
 from pipeline.evaluation.metrics import NDCG_AT_10
@@ -42,8 +47,9 @@ def run_index(
     keep: int = KEPT_VERSIONS,
     allow_shrink: bool = True,
     judgments: Judgments | None = None,
+    progress: BuildProgress | None = None,
 ) -> BuildSummary:
-    """Read sources, build a version, with progress bars on a terminal, and prune older ones.
+    """Read sources, build a version and prune older ones.
 
     Parameters
     ----------
@@ -53,13 +59,15 @@ def run_index(
         Whether more than half of the documents may vanish.
     judgments
         What the new version is measured by before it is published.
+    progress
+        Who is told how far it is; progress bars on a terminal when ``None``.
 
     Returns
     -------
     BuildSummary
         Its warnings tell what was skipped.
     """
-    progress = BarProgress(error_console())
+    progress = progress or BarProgress(error_console())
     gate = PublishGate(folder, judgments, progress=progress)
     report = IngestReport()
     summary = build_version(
@@ -149,6 +157,11 @@ def remembered(folder: CollectionFolder) -> tuple[list[str], IndexSettings]:
 @click.option(
     "--allow-shrink", is_flag=True, help="Publish even if more than half of the documents vanished."
 )
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Go on, and index again whenever the files change; Ctrl-C or SIGTERM stops.",
+)
 @common_options
 def index(
     *,
@@ -167,6 +180,7 @@ def index(
     judge: Path | None,
     max_drop: float,
     allow_shrink: bool,
+    watch: bool,
     place: Place,
 ) -> None:
     """Build or refresh a collection (alias: reindex).
@@ -176,7 +190,8 @@ def index(
     last time are read again. Only passages that changed are encoded.
     """
     judgments = None if judge is None else Judgments.read(BeirFolder(judge), max_drop)
-    known_sources, settings = remembered(place.folder)
+    folder = place.folder
+    known_sources, settings = remembered(folder)
     chosen = [_absolute(source) for source in sources] or known_sources
     if not chosen:
         raise click.UsageError(
@@ -199,16 +214,22 @@ def index(
         "excludes": list(excludes),
     }
     settings = settings.with_source_options({name: value for name, value in given.items() if value})
-    summary = run_index(
-        place.folder,
+    run = partial(
+        run_index,
+        folder,
         chosen,
         settings=settings,
-        full=full,
-        refit=refit,
         keep=keep,
         allow_shrink=allow_shrink,
         judgments=judgments,
     )
+    if watch:
+        # What is adopted meanwhile stays adopted.
+        again = partial(run, settings=settings.with_ranking({}), progress=SilentProgress())
+        first = partial(again, full=full, refit=refit)
+        _watch(place, chosen, _source_options(settings), iter([first]), again)
+        return
+    summary = run(full=full, refit=refit)
     if place.as_json:
         print_json(asdict(summary))
     else:
@@ -216,6 +237,50 @@ def index(
     if summary.refused:
         click.echo(f"trine: {refusal(summary)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _watch(
+    place: Place,
+    sources: Sequence[str],
+    options: SourceOptions,
+    first: Iterator[Callable[[], BuildSummary]],
+    again: Callable[[], BuildSummary],
+) -> None:
+    """Index at once and after every change, until told to stop; one line a run."""
+    if not (files := watchable(sources)):
+        raise click.UsageError("--watch needs a SOURCE that is a file, a folder or a glob")
+    if isinstance(found := take_snapshot(files, options, place.data_dir), str):
+        raise CorpusError(found)
+    del found
+
+    def run() -> bool:
+        try:
+            summary = next(first, again)()
+        # Whatever it is, the old version goes on serving, and the next change may mend it.
+        except Exception as error:
+            click.echo(f"trine: {told(error)}", err=True)
+            return not isinstance(error, IndexLockedError)
+        if place.as_json:
+            click.echo(json.dumps(asdict(summary), ensure_ascii=False).encode())
+        elif not summary.refused:
+            output_console().print(_one_line(summary), soft_wrap=True)
+        if summary.refused:
+            click.echo(f"trine: {refusal(summary)}", err=True)
+        return True
+
+    run_on_changes(files, options, place.data_dir, run)
+
+
+def _one_line(summary: BuildSummary) -> str:
+    warned = f", {len(summary.warnings)} warnings" if summary.warnings else ""
+    if not summary.published:
+        return f"{summary.collection}: nothing changed in {summary.documents:,} documents{warned}"
+    return (
+        f"{summary.collection}: published version {summary.version}: {summary.documents:,} "
+        f"documents ({summary.added:,} added, {summary.changed:,} changed, {summary.removed:,} "
+        f"removed), {summary.passages_encoded:,} passages encoded, "
+        f"{summary.seconds['total']:.1f} s{warned}"
+    )
 
 
 def _source_options(settings: IndexSettings) -> SourceOptions:
