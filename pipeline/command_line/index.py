@@ -251,7 +251,6 @@ def _watch(
         raise click.UsageError("--watch needs a SOURCE that is a file, a folder or a glob")
     if isinstance(found := take_snapshot(files, options, place.data_dir), str):
         raise CorpusError(found)
-    del found
 
     def run() -> bool:
         try:
