@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import shutil
 import threading
 import weakref
 from collections.abc import Callable
@@ -223,9 +224,8 @@ def test_a_version_removed_from_disk_answers_the_requests_that_have_it(
     )
     before = old.search(everything)
     _publish_other(copied_data_dir, tiny_settings)
-    folder = CollectionFolder(copied_data_dir, "default")
-    with folder.writing():
-        assert folder.prune(1) == [old.version]
+    # Pruning spares what is open; a file system without locks, or somebody's rm, does not.
+    shutil.rmtree(copied_data_dir / "default" / "versions" / old.version)
     answers: list[object] = []
 
     def ask() -> None:
