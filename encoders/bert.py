@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
@@ -49,6 +50,9 @@ _WINDOW_TEXTS = 8192
 _SHARES_BATCH_TOKENS = 1024
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _CPU_FLAGS = Path("/proc/cpuinfo")
+# Every model in use, once: a server that opens a new version has the model at hand already.
+_IN_USE: weakref.WeakValueDictionary[tuple[object, ...], BertModel] = weakref.WeakValueDictionary()
+_LOADING = threading.Lock()
 # Letters, digits and symbols (emoji, currency) mean something; punctuation alone does not.
 _MEANING = regex.compile(r"[\p{L}\p{N}\p{S}]")
 
@@ -73,8 +77,9 @@ class BertEncoder(Encoder):
     """A sentence-transformers model on the CPU.
 
     Making one loads nothing; the model is checked and loaded on first use, once, whichever
-    thread comes first. A text without letter, digit or symbol, or with no token the model knows,
-    gives an all-zero row. A text longer than ``max_tokens`` is cut.
+    thread comes first; encoders of the same model share what is loaded. A text without letter,
+    digit or symbol, or with no token the model knows, gives an all-zero row. A text longer than
+    ``max_tokens`` is cut.
 
     Parameters
     ----------
@@ -229,6 +234,16 @@ class BertEncoder(Encoder):
         whole = min(1.0, _MOST_TOKENS_A_WORD * n_words / n_tokens)
         return float((known * whole) ** 3)
 
+    def check_model(self) -> None:
+        """Check that the model is there and the one that was saved; loads nothing.
+
+        Raises
+        ------
+        ModelNotFoundError
+            With both fingerprints, and the command that mends it.
+        """
+        self._checked_folder()
+
     def save(self, folder: Path) -> None:
         """Write which model this is, not its weights, into an existing folder."""
         settings = {
@@ -287,19 +302,38 @@ class BertEncoder(Encoder):
         return self._loaded
 
     def _load_model(self) -> BertModel:
-        folder = find_folder(self.model)
-        check_folder(self.model, folder)
-        if self._saved_fingerprint is not None:
-            found = self._computed_fingerprint(folder)
-            if found != self._saved_fingerprint:
-                raise ModelNotFoundError(
-                    f"model {self.model} has changed since this index was built: fingerprint "
-                    f"{self._saved_fingerprint} then, {found} now; run `trine reindex --full`"
-                )
+        folder, found = self._checked_folder()
         # Imported here: it brings torch, which takes seconds.
         from encoders.bert_model import BertModel
 
-        return BertModel(folder, self._resolved_precision(), self.threads)
+        key = (folder, found, self.threads)
+        with _LOADING:
+            model = _IN_USE.get(key)
+            if model is None:
+                model = _IN_USE[key] = BertModel(folder, self._resolved_precision(), self.threads)
+        return model
+
+    def _checked_folder(self) -> tuple[Path, str]:
+        """The model's folder and its fingerprint, which is the one that was saved, if one was."""
+        saved = self._saved_fingerprint
+        try:
+            folder = find_folder(self.model)
+            check_folder(self.model, folder)
+            found = self._computed_fingerprint(folder)
+        except ModelNotFoundError as error:
+            if saved is None:
+                raise
+            raise ModelNotFoundError(
+                f"{error}; this index was built with it, fingerprint {saved}: put it back, or "
+                "build with another by trine reindex --model MODEL"
+            ) from error
+        if saved is not None and found != saved:
+            raise ModelNotFoundError(
+                f"model {self.model} has changed since this index was built: fingerprint "
+                f"{saved} then, {found} now; put the old one back, or build with the new one by "
+                "trine reindex"
+            )
+        return folder, found
 
     def _computed_fingerprint(self, folder: Path) -> str:
         parts = [self.name, folder_fingerprint(folder), self._resolved_precision()]

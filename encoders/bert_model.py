@@ -82,7 +82,13 @@ class BertModel:
 
         self._torch = torch
         self._threads = threads or torch.get_num_threads()
-        self._network = load_network(SentenceTransformer, folder, f"model {folder}").eval()
+        self._network = load_network(
+            # Passages are pooled by sentence-transformers, never by the network's own pooler.
+            SentenceTransformer,
+            folder,
+            f"model {folder}",
+            may_lack="pooler.",
+        ).eval()
         _lay_out_weights(self._network, precision)
         self._query_network = query_network(self._network)
         tokenizer = self._network.tokenizer

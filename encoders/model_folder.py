@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "check_folder",
     "check_reranker_folder",
+    "file_sha256",
     "find_folder",
     "folder_fingerprint",
     "role_prompt",

@@ -26,7 +26,12 @@ def let_threads_sleep() -> None:
 
 
 def load_network(
-    kind: Callable[..., _Network], folder: Path, subject: str, **options: object
+    kind: Callable[..., _Network],
+    folder: Path,
+    subject: str,
+    *,
+    may_lack: str | None = None,
+    **options: object,
 ) -> _Network:
     """Make a network from a folder that has been checked, on the CPU.
 
@@ -36,13 +41,16 @@ def load_network(
         ``SentenceTransformer`` or ``CrossEncoder``.
     subject
         What an error message calls the model.
+    may_lack
+        Beginning of the names of weights that are not used and may be missing.
     options
         Further arguments of ``kind``.
 
     Raises
     ------
     ModelNotFoundError
-        If the library cannot load it.
+        If the library cannot load it, or weights are missing, in whose place it would put random
+        numbers without a word.
     """
     fixed: dict[str, Any] = {
         "device": "cpu",
@@ -52,11 +60,32 @@ def load_network(
     }
     try:
         with _quiet_loading():
-            return kind(str(folder), **fixed, **options)
+            network = kind(str(folder), **fixed, **options)
+            missing = _missing_weights(network)
     # The libraries below raise whatever a broken file makes them stumble over.
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ModelNotFoundError(f"{subject}: it cannot be loaded: {reason}") from error
+    if missing := [name for name in missing if may_lack is None or not name.startswith(may_lack)]:
+        raise ModelNotFoundError(
+            f"{subject}: {len(missing)} of its weights are in none of its *.safetensors, "
+            f"{missing[0]} among them: the files are incomplete, or name their weights otherwise"
+        )
+    return network
+
+
+def _missing_weights(network: Any) -> list[str]:  # noqa: ANN401
+    """Names of weights that the folder does not hold, by the library's own count."""
+    from transformers import PreTrainedModel
+
+    inner = next((part for part in network.modules() if isinstance(part, PreTrainedModel)), None)
+    if inner is None:
+        return []
+    # Only loading tells, and the wrapper around it keeps it to itself: a tenth of a second more.
+    _, told = type(inner).from_pretrained(
+        inner.name_or_path, use_safetensors=True, local_files_only=True, output_loading_info=True
+    )
+    return sorted(told["missing_keys"])
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Word2VecEncoder(TermEncoder):
     vectors_path
         Pre-trained vectors: word2vec or GloVe text (``.txt``, ``.vec``), or word2vec binary
         (``.bin``); each may be compressed (``.gz``).
+    vectors_sha256
+        SHA-256, in hex, that this file must have.
     languages
         Languages of the texts, whose stop words are left out.
 
@@ -76,6 +78,7 @@ class Word2VecEncoder(TermEncoder):
         seed: int = 0,
         max_training_words: int = 5_000_000,
         vectors_path: Path | None = None,
+        vectors_sha256: str | None = None,
         languages: Sequence[str] = DEFAULT_LANGUAGES,
     ) -> None:
         if min(dimension, window, min_count, max_training_words) < 1:
@@ -89,6 +92,7 @@ class Word2VecEncoder(TermEncoder):
         self.seed = seed
         self.max_training_words = max_training_words
         self.vectors_path = Path(vectors_path) if vectors_path is not None else None
+        self.vectors_sha256 = vectors_sha256
         self.languages = tuple(languages) or DEFAULT_LANGUAGES
         self._wanted_dimension = dimension
 
@@ -126,7 +130,7 @@ class Word2VecEncoder(TermEncoder):
                 progress(1)
         report = _Report(self.fit_passes * n_texts, n_texts, progress)
         if self.vectors_path is not None:
-            terms, self._vectors = read_word_vectors(self.vectors_path)
+            terms, self._vectors = read_word_vectors(self.vectors_path, self.vectors_sha256)
         else:
             terms, self._vectors = train_word_vectors(
                 self._training_texts(texts, n_words, report),

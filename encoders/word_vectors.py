@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.model_folder import file_sha256
 from encoders.words import words
 from ingest.errors import ModelNotFoundError
 
@@ -90,11 +91,18 @@ def train_word_vectors(
     return list(model.wv.index_to_key), np.ascontiguousarray(model.wv.vectors, dtype=np.float32)
 
 
-def read_word_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+def read_word_vectors(
+    path: Path, sha256: str | None = None
+) -> tuple[list[str], NDArray[np.float32]]:
     """Read pre-trained vectors, keeping what the words of a text can meet.
 
     Entries are folded as text is; of several that fold to one word the first stays, which in
     the usual files is the most frequent. Entries of several words are left out.
+
+    Parameters
+    ----------
+    sha256
+        What the file must hash to, in hex; anything when ``None``.
 
     Returns
     -------
@@ -104,12 +112,16 @@ def read_word_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     Raises
     ------
     ModelNotFoundError
-        If the file is missing, unreadable or holds no word.
+        If the file is missing, altered, unreadable or holds no word.
     """
     from gensim.models import KeyedVectors
 
     if not path.is_file():
         raise ModelNotFoundError(f"word2vec: no file of vectors at {path}")
+    if sha256 is not None and (hashed := file_sha256(path)) != sha256:
+        raise ModelNotFoundError(
+            f"word2vec: {path} has changed: sha256 {hashed}, expected {sha256}; run this again"
+        )
     binary = ".bin" in path.suffixes
     try:
         with warnings.catch_warnings():

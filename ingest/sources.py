@@ -18,7 +18,7 @@ from ingest.options import SourceOptions
 from ingest.pydoc_source import PYDOC_PREFIX, read_pydoc
 from ingest.report import IngestReport
 
-__all__ = ["IngestReport", "SourceOptions", "duplicate_error", "read_documents"]
+__all__ = ["IngestReport", "SourceOptions", "duplicate_error", "read_documents", "source_files"]
 
 
 def read_documents(
@@ -69,6 +69,29 @@ def read_documents(
                 continue
             report.n_documents += 1
             yield document
+
+
+def source_files(sources: Sequence[str], *, options: SourceOptions | None = None) -> Iterator[Path]:
+    """List the files that reading the sources would open; Python modules have none.
+
+    Raises
+    ------
+    CorpusError
+        If a source does not exist; names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.md").write_text("# Apples")
+    ...     [path.name for path in source_files([folder, "pydoc:json"])]
+    ['a.md']
+    """
+    options = SourceOptions() if options is None else options
+    for source in sources:
+        if not source.startswith(PYDOC_PREFIX):
+            for file, _ in _source_files(source, options, IngestReport()):
+                yield file.path
 
 
 def duplicate_error(doc_id: str, first_origin: str, second_origin: str) -> DuplicateDocumentError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,11 @@ __all__ = ["CollectionState", "RerankSettings", "SearcherPool"]
 
 _logger = logging.getLogger(__name__)
 _MAX_PINNED = 4
+_UNPINNED_AFTER_S = 300.0
 _RETRY_AFTER_S = 10.0
+# An idle server looks this often whether something was published.
+_LOOK_EVERY_S = 1.0
+_CLOSE_WAITS_S = 5.0
 _EVALUATION_PREFIX = "evaluate-"
 
 
@@ -65,10 +70,11 @@ class RerankSettings:
 class SearcherPool:
     """Hands out searchers; safe to share among threads.
 
-    Nothing is opened before the first call, so a pool may be made before a fork. The small
-    file CURRENT is read again at each request; when it names another version, the request
-    that notices opens and warms it while all others go on with the old one. Where the new
-    version cannot be opened the old one keeps serving.
+    Nothing is opened, and no thread started, before the first call, so a pool may be made before
+    a fork. From then on a thread of the pool's own follows what is published: it opens and warms
+    the new version aside, then swaps, and lets go of the old one, which lives until the last
+    request that was given it is answered. No request waits for that, and each gets one searcher
+    for all it does. Where the new version cannot be opened the old one keeps serving.
 
     Parameters
     ----------
@@ -87,10 +93,11 @@ class SearcherPool:
         self.default_collection = default_collection
         self.reranking = reranking
         self._lock = threading.Lock()
-        self._opening: dict[str, threading.Lock] = {}
+        self._opening: weakref.WeakValueDictionary[str, _Lock] = weakref.WeakValueDictionary()
         self._current: dict[str, Searcher] = {}
-        self._pinned: OrderedDict[tuple[str, str], Searcher] = OrderedDict()
+        self._pinned: OrderedDict[tuple[str, str], _Pinned] = OrderedDict()
         self._refused: dict[str, tuple[str, float]] = {}
+        self._follower: _Follower | None = None
 
     def get(self, collection: str | None = None, version: str | None = None) -> Searcher:
         """The searcher a request asks for.
@@ -161,50 +168,76 @@ class SearcherPool:
         found = list_collections(self.data_dir)
         return [name for name in found if not name.startswith(_EVALUATION_PREFIX)]
 
+    def refresh(self) -> None:
+        """Swap to whatever was published since; the pool's own thread calls this by itself."""
+        for name in list(self._current):
+            self._swap(CollectionFolder(self.data_dir, name))
+        self._unpin_idle()
+
+    def close(self) -> None:
+        """Follow no longer what is published; a version being opened is waited for a while."""
+        if self._follower is not None:
+            self._follower.stop()
+
     def _follow(self, folder: CollectionFolder) -> Searcher:
         held = self._current.get(folder.name)
+        if held is None:
+            return self._open_first(folder)
         try:
             wanted = folder.current()
         except IndexNotFoundError:
             self._current.pop(folder.name, None)
             raise
         except IndexFolderError as error:
-            if held is None:
-                raise
             self._refuse(folder.name, "CURRENT", error)
             return held
-        if held is not None and (held.version == wanted or self._is_refused(folder.name, wanted)):
-            return held
-        opening = self._opening_lock(folder.name)
-        if not opening.acquire(blocking=held is None):
-            return held if held is not None else self._follow(folder)
-        try:
-            return self._swap(folder, wanted)
-        finally:
-            opening.release()
+        if held.version != wanted and self._follower is not None:
+            self._follower.look()
+        return held
 
-    def _opening_lock(self, name: str) -> threading.Lock:
+    def _open_first(self, folder: CollectionFolder) -> Searcher:
+        with self._opening_lock(folder.name):
+            while (held := self._current.get(folder.name)) is None:
+                wanted = folder.current()
+                try:
+                    self._hold(folder, wanted, must_answer=False)
+                except IndexFolderError:
+                    if folder.current() == wanted:
+                        raise
+                    # Another was published meanwhile, and this one perhaps removed.
+            self._start_following()
+        return held
+
+    def _start_following(self) -> None:
         with self._lock:
-            return self._opening.setdefault(name, threading.Lock())
+            if self._follower is None:
+                self._follower = _Follower(self)
 
-    def _swap(self, folder: CollectionFolder, wanted: str) -> Searcher:
-        held = self._current.get(folder.name)
-        if held is not None and held.version == wanted:
-            return held  # another thread was faster
-        try:
-            searcher = self._open(folder, wanted, must_answer=held is not None)
-        except IndexNotFoundError:
-            # Pruned since it was current: another was published meanwhile.
-            if (now := folder.current()) == wanted:
-                raise
-            return self._swap(folder, now)
-        except Exception as error:
-            if held is None:
-                raise
-            self._refuse(folder.name, wanted, error)
-            return held
-        self._current[folder.name] = searcher
-        return searcher
+    def _swap(self, folder: CollectionFolder) -> None:
+        with self._opening_lock(folder.name):
+            held = self._current.get(folder.name)
+            wanted = "CURRENT"
+            try:
+                wanted = folder.current()
+                if held is None or held.version == wanted or self._is_refused(folder.name, wanted):
+                    return
+                self._hold(folder, wanted, must_answer=True)
+                self._refused.pop(folder.name, None)
+            except IndexNotFoundError:
+                if wanted == "CURRENT":  # the collection was deleted
+                    self._current.pop(folder.name, None)
+            except Exception as error:
+                self._refuse(folder.name, wanted, error)
+
+    def _opening_lock(self, name: str) -> _Lock:
+        with self._lock:
+            return self._opening.setdefault(name, _Lock())
+
+    def _hold(self, folder: CollectionFolder, version: str, *, must_answer: bool) -> None:
+        with self._opening_lock(f"{folder.name}/{version}"):
+            self._current[folder.name] = self._known(folder.name, version) or self._open(
+                folder, version, must_answer=must_answer
+            )
 
     def _open(self, folder: CollectionFolder, version: str, *, must_answer: bool) -> Searcher:
         searcher = Searcher.open(folder.name, data_dir=self.data_dir, version=version, verify=True)
@@ -220,7 +253,7 @@ class SearcherPool:
         return searcher
 
     def _refuse(self, name: str, version: str, error: Exception) -> None:
-        if not self._is_refused(name, version):
+        if self._refused.get(name, ("",))[0] != version:
             _logger.warning(
                 "collection %s keeps its old version: %s cannot be opened: %s", name, version, error
             )
@@ -230,20 +263,88 @@ class SearcherPool:
         refused, until = self._refused.get(name, ("", 0.0))
         return refused == version and time.monotonic() < until
 
-    def _pin(self, folder: CollectionFolder, version: str) -> Searcher:
-        held = self._current.get(folder.name)
+    def _known(self, name: str, version: str) -> Searcher | None:
+        held = self._current.get(name)
         if held is not None and held.version == version:
             return held
-        key = (folder.name, version)
         with self._lock:
-            if key in self._pinned:
-                self._pinned.move_to_end(key)
-                return self._pinned[key]
+            pinned = self._pinned.get((name, version))
+            if pinned is None:
+                return None
+            self._pinned.move_to_end((name, version))
+            pinned.asked_s = time.monotonic()
+            return pinned.searcher
+
+    def _pin(self, folder: CollectionFolder, version: str) -> Searcher:
+        if (known := self._known(folder.name, version)) is not None:
+            return known
+        # Whoever asks for the same version meanwhile, the follower too, waits for this one.
         with self._opening_lock(f"{folder.name}/{version}"):
-            if key not in self._pinned:
-                opened = self._open(folder, version, must_answer=False)
-                with self._lock:
-                    self._pinned[key] = opened
-                    while len(self._pinned) > _MAX_PINNED:
-                        self._pinned.popitem(last=False)
-            return self._pinned.get(key) or self._pin(folder, version)
+            if (known := self._known(folder.name, version)) is not None:
+                return known
+            opened = self._open(folder, version, must_answer=False)
+            with self._lock:
+                self._pinned[folder.name, version] = _Pinned(opened, time.monotonic())
+                while len(self._pinned) > _MAX_PINNED:
+                    self._pinned.popitem(last=False)
+        self._start_following()
+        return opened
+
+    def _unpin_idle(self) -> None:
+        oldest = time.monotonic() - _UNPINNED_AFTER_S
+        with self._lock:
+            for key in [key for key, pinned in self._pinned.items() if pinned.asked_s < oldest]:
+                del self._pinned[key]
+
+
+class _Lock:
+    """A lock that a dictionary may hold weakly, so that what nobody waits for is forgotten."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@dataclass(slots=True)
+class _Pinned:
+    """A version that a request named, and when one last did."""
+
+    searcher: Searcher
+    asked_s: float
+
+
+class _Follower:
+    """The thread that keeps a pool up to date, and keeps no pool alive."""
+
+    def __init__(self, pool: SearcherPool) -> None:
+        self._noticed = threading.Event()
+        self._stopped = False
+        self._pool = weakref.ref(pool, lambda _: self._noticed.set())
+        self._thread = threading.Thread(target=self._run, name="trine-follower", daemon=True)
+        self._thread.start()
+
+    def look(self) -> None:
+        """Look now."""
+        self._noticed.set()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped = True
+        self._noticed.set()
+        self._thread.join(_CLOSE_WAITS_S)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._noticed.wait(_LOOK_EVERY_S)
+            self._noticed.clear()
+            pool = self._pool()
+            if pool is None:
+                return
+            if not self._stopped:
+                pool.refresh()
+            del pool

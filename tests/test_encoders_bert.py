@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from encoders import model_folder
 from encoders.bert import DEFAULT_MODEL, BertEncoder
@@ -142,7 +143,11 @@ def test_many_batches_keep_row_order(tiny: BertEncoder, monkeypatch: pytest.Monk
     np.testing.assert_allclose(tiny.encode_documents(TEXTS), expected, atol=1e-5)
 
 
-def test_threads_load_the_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_encoders_load_the_model_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A folder of its own: no other test has its model in memory.
+    folder = shutil.copytree(TINY_BERT, tmp_path / "model")
     loads: list[object] = []
     real = BertModel.__init__
 
@@ -151,13 +156,15 @@ def test_threads_load_the_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
         real(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(BertModel, "__init__", counted)
-    encoder = BertEncoder(str(TINY_BERT))
+    encoders = [BertEncoder(str(folder)) for _ in range(2)]
     found: list[np.ndarray] = []
     threads = [
         threading.Thread(
-            target=lambda: [found.append(encoder.encode_queries([TEXTS[0]])) for _ in range(20)]
+            target=lambda encoder=encoder: [
+                found.append(encoder.encode_queries([TEXTS[0]])) for _ in range(20)
+            ]
         )
-        for _ in range(4)
+        for encoder in encoders * 2
     ]
     for thread in threads:
         thread.start()
@@ -205,7 +212,7 @@ def test_a_model_changed_since_it_was_saved_is_refused(copied: Path, tmp_path: P
     BertEncoder(str(copied)).save(saved)
     change_json(copied / "1_Pooling" / "config.json", include_prompt=False)
     changed = BertEncoder.load(saved)
-    with pytest.raises(ModelNotFoundError, match="trine reindex --full") as caught:
+    with pytest.raises(ModelNotFoundError, match=r"trine reindex$") as caught:
         changed.encode_queries(["text"])
     for fingerprint in (changed.fingerprint, BertEncoder(str(copied)).fingerprint):
         assert fingerprint in str(caught.value)
@@ -307,3 +314,53 @@ def test_a_model_knows_which_languages_it_reads_badly() -> None:
     assert encoder.legibility([" ".join([german] * 5000)]) < 0.5
     assert encoder.legibility([german]) < encoder.legibility([english, german]) < 1
     assert encoder.legibility([]) == encoder.legibility(["", "..."]) == 1
+
+
+def _without_weights(folder: Path, beginning: str, *, renamed: bool = False) -> Path:
+    """Rewrite a model's file without, or with other names for, some weights."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    kept = {
+        ("other." + name if name.startswith(beginning) else name): tensor
+        for name, tensor in weights.items()
+        if renamed or not name.startswith(beginning)
+    }
+    assert kept.keys() != weights.keys()
+    save_file(kept, path, metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_model_with_missing_weights_is_refused(tmp_path: Path, renamed: bool) -> None:
+    folder = Path(shutil.copytree(TINY_BERT, tmp_path / "model"))
+    _without_weights(folder, "encoder.layer.1.", renamed=renamed)
+    with pytest.raises(ModelNotFoundError, match=r"weights are in none of .*encoder\.layer\.1"):
+        BertEncoder(str(folder)).encode_queries(["read"])
+
+
+def test_a_pooler_nobody_uses_may_be_missing(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(TINY_BERT, tmp_path / "model"))
+    whole = BertEncoder(str(TINY_BERT)).encode_queries(TEXTS)
+    _without_weights(folder, "pooler.")
+    assert BertEncoder(str(folder)).encode_queries(TEXTS) == pytest.approx(whole)
+
+
+def test_a_model_other_than_the_saved_one_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(TINY_BERT, tmp_path / "model"))
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    encoder = BertEncoder(str(folder))
+    encoder.save(saved)
+    config = folder / "sentence_bert_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_seq_length": 24}))
+    found = BertEncoder(str(folder)).fingerprint
+    for refuse in (BertEncoder.check_model, lambda opened: opened.encode_queries(["read"])):
+        with pytest.raises(ModelNotFoundError) as refused:
+            refuse(BertEncoder.load(saved))
+        for told in (encoder.fingerprint, found, "trine reindex"):
+            assert told in str(refused.value)
+    shutil.rmtree(folder)
+    with pytest.raises(ModelNotFoundError) as refused:
+        BertEncoder.load(saved).check_model()
+    for told in (encoder.fingerprint, str(folder), "trine reindex --model"):
+        assert told in str(refused.value)

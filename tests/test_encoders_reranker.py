@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from encoders.reranker import Reranker
 from ingest.errors import ModelNotFoundError
@@ -96,3 +97,13 @@ def test_a_re_ranker_saved_by_the_library_is_read(tmp_path: Path) -> None:
     assert (tmp_path / "modules.json").is_file()
     expected = Reranker(TINY).scores("open", TEXTS[:2])
     np.testing.assert_allclose(Reranker(tmp_path).scores("open", TEXTS[:2]), expected, atol=1e-6)
+
+
+def test_a_model_with_missing_weights_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(TINY, tmp_path / "model"))
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    kept = {name: weights[name] for name in weights if not name.startswith("classifier")}
+    save_file(kept, path, metadata={"format": "pt"})
+    with pytest.raises(ModelNotFoundError, match="weights are in none of"):
+        Reranker(str(folder)).load()

@@ -45,6 +45,7 @@ HOMES = {
     "sqlite3": ("pipeline/version/document_store.py", "pipeline/encoding/embedding_cache.py"),
     "flask": ("search_api/", "web/"),
     "gunicorn": ("web/",),
+    "watchfiles": ("pipeline/command_line/watch.py",),
 }
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

@@ -80,6 +80,7 @@ def serve_forever(
         "loglevel": "warning",
         "control_socket_disable": True,
         "post_worker_init": open_searcher,
+        "worker_exit": lambda _server, worker: _pool_of(worker.wsgi).close(),
     }
     _Server(settings, options).run()
 
@@ -118,10 +119,14 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return create_app(self._settings)
 
 
-def _open_default(app: Flask) -> None:
+def _pool_of(app: Flask) -> SearcherPool:
     pool: SearcherPool = app.extensions[EXTENSION]
+    return pool
+
+
+def _open_default(app: Flask) -> None:
     try:
-        pool.get()
+        _pool_of(app).get()
     except TrineError as error:
         # Other collections, and a clear page about this one, can still be served.
         _logger.warning("%s", error)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
-from ingest.errors import IndexLockedError, TrineError
+from ingest.beir import BeirFolder
+from ingest.errors import CorpusError, IndexLockedError, TrineError
 from ingest.sources import IngestReport, SourceOptions, read_documents
 from ingest.synonyms import read_synonyms
 from pipeline.command_line.options import (
@@ -20,10 +23,15 @@ from pipeline.command_line.options import (
     error_console,
     output_console,
     print_json,
+    told,
 )
 from pipeline.command_line.progress import BarProgress
+from pipeline.command_line.watch import run_on_changes, take_snapshot, watchable
 from pipeline.encoding.build import BuildSummary, build_version
+from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.encoding.settings import IndexSettings
+from pipeline.evaluation.gate import MAX_DROP, Judgments, PublishGate
+from pipeline.evaluation.metrics import NDCG_AT_10
 from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
 
 __all__ = ["index", "prune_older", "remembered", "run_index", "show_summary"]
@@ -37,19 +45,30 @@ def run_index(
     full: bool = False,
     refit: bool = False,
     keep: int = KEPT_VERSIONS,
+    allow_shrink: bool = True,
+    judgments: Judgments | None = None,
+    progress: BuildProgress | None = None,
 ) -> BuildSummary:
-    """Read sources, build a version, with progress bars on a terminal, and prune older ones.
+    """Read sources, build a version and prune older ones.
 
     Parameters
     ----------
     keep
-        How many of the newest versions stay once another was published.
+        How many of the newest versions stay once another was built.
+    allow_shrink
+        Whether more than half of the documents may vanish.
+    judgments
+        What the new version is measured by before it is published.
+    progress
+        Who is told how far it is; progress bars on a terminal when ``None``.
 
     Returns
     -------
     BuildSummary
         Its warnings tell what was skipped.
     """
+    progress = progress or BarProgress(error_console())
+    gate = PublishGate(folder, judgments, progress=progress)
     report = IngestReport()
     summary = build_version(
         folder,
@@ -58,10 +77,13 @@ def run_index(
         sources=sources,
         full=full,
         refit=refit,
-        progress=BarProgress(error_console()),
+        allow_shrink=allow_shrink,
+        gate=gate,
+        progress=progress,
     )
+    gate.keep_quality()
     warnings = report.warnings()
-    if summary.published:
+    if summary.published or summary.refused:
         warnings += prune_older(folder, keep)
     return replace(summary, warnings=warnings)
 
@@ -119,6 +141,27 @@ def remembered(folder: CollectionFolder) -> tuple[list[str], IndexSettings]:
     type=click.IntRange(1),
     help="How many of the newest versions stay; never fewer than are open.",
 )
+@click.option(
+    "--judge",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="BEIR_DIR",
+    help="Publish only if nDCG@10 over the judged queries of BEIR_DIR does not fall.",
+)
+@click.option(
+    "--max-drop",
+    default=MAX_DROP,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="With --judge: how far it may fall.",
+)
+@click.option(
+    "--allow-shrink", is_flag=True, help="Publish even if more than half of the documents vanished."
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Go on, and index again whenever the files change; Ctrl-C or SIGTERM stops.",
+)
 @common_options
 def index(
     *,
@@ -134,6 +177,10 @@ def index(
     text_field: str | None,
     excludes: tuple[str, ...],
     keep: int,
+    judge: Path | None,
+    max_drop: float,
+    allow_shrink: bool,
+    watch: bool,
     place: Place,
 ) -> None:
     """Build or refresh a collection (alias: reindex).
@@ -142,7 +189,9 @@ def index(
     collection then holds exactly what the sources hold. Without a SOURCE the sources given
     last time are read again. Only passages that changed are encoded.
     """
-    known_sources, settings = remembered(place.folder)
+    judgments = None if judge is None else Judgments.read(BeirFolder(judge), max_drop)
+    folder = place.folder
+    known_sources, settings = remembered(folder)
     chosen = [_absolute(source) for source in sources] or known_sources
     if not chosen:
         raise click.UsageError(
@@ -165,11 +214,72 @@ def index(
         "excludes": list(excludes),
     }
     settings = settings.with_source_options({name: value for name, value in given.items() if value})
-    summary = run_index(place.folder, chosen, settings=settings, full=full, refit=refit, keep=keep)
+    run = partial(
+        run_index,
+        folder,
+        chosen,
+        settings=settings,
+        keep=keep,
+        allow_shrink=allow_shrink,
+        judgments=judgments,
+    )
+    if watch:
+        # What is adopted meanwhile stays adopted.
+        again = partial(run, settings=settings.with_ranking({}), progress=SilentProgress())
+        first = partial(again, full=full, refit=refit)
+        _watch(place, chosen, _source_options(settings), iter([first]), again)
+        return
+    summary = run(full=full, refit=refit)
     if place.as_json:
         print_json(asdict(summary))
     else:
         show_summary(summary)
+    if summary.refused:
+        click.echo(f"trine: {refusal(summary)}", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _watch(
+    place: Place,
+    sources: Sequence[str],
+    options: SourceOptions,
+    first: Iterator[Callable[[], BuildSummary]],
+    again: Callable[[], BuildSummary],
+) -> None:
+    """Index at once and after every change, until told to stop; one line a run."""
+    if not (files := watchable(sources)):
+        raise click.UsageError("--watch needs a SOURCE that is a file, a folder or a glob")
+    if isinstance(found := take_snapshot(files, options, place.data_dir), str):
+        raise CorpusError(found)
+
+    def run() -> bool:
+        try:
+            summary = next(first, again)()
+        # Whatever it is, the old version goes on serving, and the next change may mend it.
+        except Exception as error:
+            click.echo(f"trine: {told(error)}", err=True)
+            return not isinstance(error, IndexLockedError)
+        if place.as_json:
+            click.echo(json.dumps(asdict(summary), ensure_ascii=False).encode())
+        elif not summary.refused:
+            output_console().print(_one_line(summary), soft_wrap=True)
+        if summary.refused:
+            click.echo(f"trine: {refusal(summary)}", err=True)
+        return True
+
+    run_on_changes(files, options, place.data_dir, run)
+
+
+def _one_line(summary: BuildSummary) -> str:
+    warned = f", {len(summary.warnings)} warnings" if summary.warnings else ""
+    if not summary.published:
+        return f"{summary.collection}: nothing changed in {summary.documents:,} documents{warned}"
+    return (
+        f"{summary.collection}: published version {summary.version}: {summary.documents:,} "
+        f"documents ({summary.added:,} added, {summary.changed:,} changed, {summary.removed:,} "
+        f"removed), {summary.passages_encoded:,} passages encoded, "
+        f"{summary.seconds['total']:.1f} s{warned}"
+    )
 
 
 def _source_options(settings: IndexSettings) -> SourceOptions:
@@ -196,13 +306,15 @@ def show_summary(summary: BuildSummary) -> None:
     for warning in summary.warnings:
         errors.print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
     out = output_console()
-    if not summary.published:
+    if not summary.published and not summary.refused:
         out.print(
             f"{summary.collection}: nothing changed in {summary.documents:,} documents; "
             f"version {summary.version} stays current",
             soft_wrap=True,
         )
         return
+    for line in _gate_lines(summary.gate):
+        out.print(line, soft_wrap=True)
     speed = summary.tokens_per_second
     out.print(
         f"{summary.collection}: {summary.documents:,} documents in {summary.passages:,} passages "
@@ -210,6 +322,37 @@ def show_summary(summary: BuildSummary) -> None:
         f"{summary.unchanged:,} unchanged)\n"
         f"passages encoded {summary.passages_encoded:,}, reused {summary.passages_reused:,}"
         + (f", {speed:,.0f} tokens/s" if speed else "")
-        + f"; {summary.seconds['total']:.1f} s\npublished version {summary.version}",
+        + f"; {summary.seconds['total']:.1f} s"
+        + ("" if summary.refused else f"\npublished version {summary.version}"),
         soft_wrap=True,
+    )
+
+
+def _gate_lines(gate: Mapping[str, Any]) -> Iterator[str]:
+    """What was found before publishing, for a person."""
+    if changed := gate.get("encoders_changed"):
+        overlap = gate["overlap@10"]
+        alike = (
+            f"; {overlap['mean']:.0%} of the ten best documents are the same, "
+            f"over {overlap['n_queries']} titles"
+            if overlap
+            else ""
+        )
+        yield f"changed encoders: {', '.join(changed)}{alike}"
+    if figures := gate.get(NDCG_AT_10):
+        before = "" if figures["current"] is None else f"{figures['current']:.4f} -> "
+        left_out = f" ({gate['n_left_out']:,} left out)" if gate["n_left_out"] else ""
+        yield (
+            f"nDCG@10 {before}{figures['new']:.4f} over {gate['n_queries']:,} judged queries"
+            + left_out
+        )
+    if reason := gate.get("not_comparable"):
+        yield f"not compared with the version before: {reason}"
+
+
+def refusal(summary: BuildSummary) -> str:
+    """Say that a version was kept back, why, and how to publish it all the same."""
+    return (
+        f"{summary.refused}: version {summary.version} is kept but not published; to publish it: "
+        f"trine versions activate {summary.version} --collection {summary.collection}"
     )

@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 
-from ingest.errors import TrineError
 from pipeline.command_line.collections import collections
 from pipeline.command_line.delete import delete
 from pipeline.command_line.evaluate import evaluate
 from pipeline.command_line.index import index
-from pipeline.command_line.options import print_json
+from pipeline.command_line.options import print_json, told
 from pipeline.command_line.search import search
 from pipeline.command_line.tune import tune
 from pipeline.command_line.versions import versions
@@ -73,29 +72,14 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("TRINE_TRACEBACK"):
             raise
-        _fail(_told(error), arguments)
+        _fail(told(error), arguments)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _told(error: Exception) -> str:
-    if isinstance(error, TrineError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory: index fewer documents, or fewer signals"
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    # A mistake of ours, or bytes altered since they were verified.
-    return (
-        f"unexpected {type(error).__name__}: {error} (trine versions verify checks the files; "
-        "TRINE_TRACEBACK=1 shows where it happened)"
-    )
-
-
 def _fail(message: str, arguments: list[str] | None) -> None:
-    line = " ".join(message.split())
     if _wants_json(arguments):
-        print_json({"error": line})
-    click.echo(f"trine: {line}", err=True)
+        print_json({"error": message})
+    click.echo(f"trine: {message}", err=True)
     sys.exit(1)
 
 

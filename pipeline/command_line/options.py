@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
+from ingest.errors import TrineError
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -24,6 +25,7 @@ __all__ = [
     "group_with_default",
     "output_console",
     "print_json",
+    "told",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,6 +69,23 @@ def print_json(value: object) -> None:
         # A lone surrogate, from an argument that is not UTF-8, can only be escaped.
         text = json.dumps(value, indent=2).encode()
     click.echo(text)
+
+
+def told(error: Exception) -> str:
+    """Put what went wrong in one line."""
+    if isinstance(error, TrineError):
+        message = str(error)
+    elif isinstance(error, MemoryError):
+        message = "out of memory: index fewer documents, or fewer signals"
+    elif isinstance(error, OSError):
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    else:
+        # A mistake of ours, or bytes altered since they were verified.
+        message = (
+            f"unexpected {type(error).__name__}: {error} (trine versions verify checks the files; "
+            "TRINE_TRACEBACK=1 shows where it happened)"
+        )
+    return " ".join(message.split())
 
 
 def common_options(command: Command) -> Command:

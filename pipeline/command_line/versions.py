@@ -11,6 +11,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from encoders.bert import BertEncoder
 from ingest.errors import IndexCorruptError, TrineError
 from pipeline.command_line.options import (
     Place,
@@ -126,7 +127,9 @@ def activate(*, version: str, place: Place) -> None:
     path = folder.version_path(version)
     with folder.writing():
         # Opening it shows that it can be, before anyone is sent to it.
-        open_version(path)
+        for encoder in open_version(path).encoders.values():
+            if isinstance(encoder, BertEncoder):
+                encoder.check_model()
         folder.publish(version)
     if place.as_json:
         print_json({"collection": place.collection, "version": version, "previous": previous})

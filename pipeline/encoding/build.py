@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -25,6 +25,7 @@ from pipeline.encoding.document_signals import (
     is_fitted_encoder,
 )
 from pipeline.encoding.embedding_cache import EmbeddingCache
+from pipeline.encoding.gate import Gate, Verdict, refuse_shrinking
 from pipeline.encoding.passage_signal import PassageSignal
 from pipeline.encoding.passages import cut_all_passages
 from pipeline.encoding.progress import BuildProgress, SilentProgress
@@ -62,6 +63,8 @@ def build_version(
     sources: Sequence[str] = (),
     full: bool = False,
     refit: bool = False,
+    allow_shrink: bool = True,
+    gate: Gate | None = None,
     progress: BuildProgress | None = None,
 ) -> BuildSummary:
     """Build a version from documents and publish it.
@@ -78,6 +81,11 @@ def build_version(
         Ignore the parent version and the embedding cache.
     refit
         Fit tfidf and word2vec anew, and publish, even where nothing changed.
+    allow_shrink
+        Whether more than half of the current version's documents may vanish.
+    gate
+        Asked before a complete, verified version is published. One that it refuses is kept
+        and can be activated by hand.
     progress
         Told how far the build is.
 
@@ -94,11 +102,14 @@ def build_version(
     """
     with collection.writing():
         building = collection.begin_version(new_version_id())
+        settings = settings.with_file_hashes()
         if not settings.ranking:
             settings = settings.with_ranking(_adopted_ranking(collection))
         try:
             run = _Build(collection, building, settings, full, progress or SilentProgress())
-            return run.run(documents, list(sources), refit=refit)
+            return run.run(
+                documents, list(sources), refit=refit, allow_shrink=allow_shrink, gate=gate
+            )
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
@@ -132,7 +143,13 @@ class _Build:
         self._bert: PassageSignal | None = None
 
     def run(
-        self, documents: Iterable[Document], sources: list[str], *, refit: bool
+        self,
+        documents: Iterable[Document],
+        sources: list[str],
+        *,
+        refit: bool,
+        allow_shrink: bool,
+        gate: Gate | None,
     ) -> BuildSummary:
         parent = None if self._full else self._collection.current_or_none()
         self._gather(documents)
@@ -143,6 +160,8 @@ class _Build:
                     + (", ".join(sources) or "the given documents")
                     + ": nothing to index, and the current version is untouched"
                 )
+            if not allow_shrink:
+                refuse_shrinking(self._collection, store)
             change = self._change_from(parent, store)
             encoders = self._create_encoders()
             if parent and not refit and self._is_unchanged(parent, store, encoders):
@@ -151,8 +170,13 @@ class _Build:
             table = self._build(store, languages, encoders)
             manifest = self._describe(store, table, languages, sources, parent)
         self._verify()
-        self._collection.publish_built(self._folder)
-        return self._summary(manifest, change, published=True)
+        verdict = gate(self._folder) if gate is not None else Verdict()
+        if verdict.refused is None:
+            self._collection.publish_built(self._folder)
+        else:
+            self._collection.finish_version(self._folder)
+        summary = self._summary(manifest, change, published=verdict.refused is None)
+        return replace(summary, refused=verdict.refused, gate=dict(verdict.figures))
 
     def _gather(self, documents: Iterable[Document]) -> None:
         with self._stages.stage("read") as advance, closing(DocumentSpool(self._folder)) as spool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from encoders.model_folder import file_sha256
 from encoders.protocol import Encoder
 from encoders.registry import create_encoder
-from ingest.errors import QueryError
+from ingest.errors import ModelNotFoundError, QueryError
 from pipeline.version.open_version import SIGNALS
 
 __all__ = ["IndexSettings", "checked_signals"]
@@ -111,6 +113,27 @@ class IndexSettings:
     def with_synonyms(self, synonyms: Mapping[str, Sequence[str]]) -> IndexSettings:
         """The same settings with these synonyms and no others."""
         return replace(self, synonyms=synonyms)
+
+    def with_file_hashes(self) -> IndexSettings:
+        """The same settings, with the SHA-256 of the word vectors' file as it is now.
+
+        Another file at the same path is another setting. Of a file that is gone the known hash
+        stays: it matters only when the file has to be read.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If the file cannot be read.
+        """
+        given = self.encoders.get("word2vec", {}).get("vectors_path")
+        if given is None or not (path := Path(str(given))).is_file():
+            return self
+        try:
+            return self.with_encoder("word2vec", vectors_sha256=file_sha256(path))
+        except OSError as error:
+            raise ModelNotFoundError(
+                f"word2vec: {path} cannot be read: {error.strerror}"
+            ) from error
 
     def create(self, name: str, **arguments: object) -> Encoder:
         """A new, unfitted encoder for one signal; arguments given stand behind the settings."""

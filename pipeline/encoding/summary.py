@@ -14,9 +14,14 @@ class BuildSummary:
     Parameters
     ----------
     version
-        The version that is current afterwards.
+        The version that is current afterwards; the one built and kept where it was refused.
     published
-        Whether this run made it; ``False`` when nothing had changed.
+        Whether this run made a version current; ``False`` when nothing had changed.
+    refused
+        Why the version that was built is kept but not published; ``None`` otherwise.
+    gate
+        What was found before publishing, as JSON-ready values: ``ndcg@10`` and ``n_queries``
+        where there were judgments, ``overlap@10`` where encoders changed.
     seconds
         Time each stage took, and ``total``.
     tokens_per_second
@@ -37,3 +42,5 @@ class BuildSummary:
     tokens_per_second: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    refused: str | None = None
+    gate: dict[str, object] = field(default_factory=dict)

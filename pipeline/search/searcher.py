@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from pipeline.version.collection import (
     CollectionFolder,
     default_data_dir,
 )
-from pipeline.version.keyword_index import Alternative
+from pipeline.version.keyword_index import Alternative, KeywordIndex
 from pipeline.version.open_version import OpenVersion, open_version
 from pipeline.version.spelling import SPELLING_FOLDER, read_spelling
 
@@ -73,10 +73,11 @@ class Searcher:
         self.ranking = ranking or RankingSettings.from_manifest(version.manifest.settings)
         # The folder's name counts, not the manifest's: a collection can be renamed.
         self.collection = collection or version.manifest.collection
-        # A method decorated with lru_cache would keep every searcher alive.
         self._words = QueryWords(version.manifest.languages, version.manifest.synonyms)
         self._reranked = RerankMemory()
-        self._rarity = lru_cache(maxsize=10_000)(self._compute_rarity)
+        # A cache around a method would keep the searcher, and with it all its files, alive.
+        rarity = partial(_rarity, version.keywords, version.manifest.n_documents)
+        self._rarity = lru_cache(maxsize=10_000)(rarity)
 
     @classmethod
     def open(
@@ -348,12 +349,12 @@ class Searcher:
             facets[name] = [FacetValue(value, count) for value, count in counted[:_N_FACET_VALUES]]
         return facets
 
-    def _compute_rarity(self, stem: str) -> float:
-        if self._version.keywords is None:
-            return 1.0
-        return best_possible_bm25(
-            [(self._version.keywords.document_frequency(stem), 1)], self.n_documents
-        )
+
+def _rarity(keywords: KeywordIndex | None, n_documents: int, stem: str) -> float:
+    """Most a document can score for one occurrence of a stem in the query."""
+    if keywords is None:
+        return 1.0
+    return best_possible_bm25([(keywords.document_frequency(stem), 1)], n_documents)
 
 
 @dataclass

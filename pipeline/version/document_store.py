@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import queue
 import sqlite3
-import threading
 import unicodedata
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -195,23 +196,49 @@ class DocumentStore:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
-        self._local = threading.local()
+        self._closed = False
+        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        try:
+            first = self._connect()
+        except sqlite3.DatabaseError as error:
+            raise self._unreadable(error) from error
+        self._idle.put(first)
+        # sqlite3's connections are part of a cycle each: without this, the file would stay open
+        # until Python collects garbage.
+        weakref.finalize(self, _close_all, self._idle)
         (self.n_documents,) = self._fetch("SELECT count(*) FROM documents")[0]
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            # immutable: no lock and no journal is looked for, and nothing is ever written.
-            uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            self._local.connection = connection
-        return connection
+    def _connect(self) -> sqlite3.Connection:
+        # immutable: no lock and no journal is looked for, and nothing is ever written.
+        uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+    def _taken(self) -> sqlite3.Connection:
+        """A connection that nobody else uses now."""
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            pass
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            if self._closed:
+                raise
+            # The version was removed while it is still being read: share what is open.
+            return self._idle.get()
 
     def _fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
         try:
-            return self._connection().execute(sql, parameters).fetchall()
+            connection = self._taken()
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            finally:
+                self._idle.put(connection)
         except sqlite3.DatabaseError as error:
-            raise IndexCorruptError(f"{self._path} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> IndexCorruptError:
+        return IndexCorruptError(f"{self._path} cannot be read: {error}")
 
     def _in_order(self, found: dict[int, T], rows: Sequence[int]) -> list[T]:
         try:
@@ -346,8 +373,12 @@ class DocumentStore:
         )
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            del self._local.connection
+        """Close every connection; call when no thread reads any more."""
+        self._closed = True
+        _close_all(self._idle)
+
+
+def _close_all(idle: queue.LifoQueue[sqlite3.Connection]) -> None:
+    with suppress(queue.Empty):
+        while True:
+            idle.get_nowait().close()
