@@ -24,13 +24,14 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
 
 from encoders.words import STOP_WORDS, stem, word_spans
 from pipeline.version.dictionaries import dictionary
 from pipeline.version.spelling import SpellingVocabulary
 
-__all__ = ["Speller"]
+__all__ = ["Speller", "similar_words"]
 
 # Lengths from which a strange word is more often a misspelling than a name or an abbreviation.
 _SHORTEST_SWAPPED = 4
@@ -49,6 +50,7 @@ _COST_OF_FIRST_LETTER = 2.0
 _WORTH_OF_DICTIONARY = 2.0
 _WORTH_OF_FREQUENCY = 0.5
 _LONGEST_ENDING = 2
+_LEAST_ALIKE = 60  # of 100
 
 
 class Speller:
@@ -193,6 +195,20 @@ class Speller:
             - _WORTH_OF_DICTIONARY * self._is_in_dictionary(candidate)
             - _WORTH_OF_FREQUENCY * math.log(frequency)
         )
+
+
+def similar_words(word: str, vocabulary: Sequence[str], *, limit: int = 3) -> list[str]:
+    """Words of a vocabulary written much like another, most alike first.
+
+    Examples
+    --------
+    >>> similar_words("sokcet", ["socket", "sock", "timeout"])
+    ['socket', 'sock']
+    """
+    found = process.extract(
+        word, vocabulary, scorer=fuzz.ratio, limit=limit, score_cutoff=_LEAST_ALIKE
+    )
+    return [similar for similar, *_ in found]
 
 
 def _differ_in_ending(word: str, candidate: str) -> bool:
