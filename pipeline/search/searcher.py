@@ -31,6 +31,7 @@ from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.search.spelling import Speller
 from pipeline.search.steering import Steering, steering_of
+from pipeline.search.suggesting import Suggester, Suggestion
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -39,6 +40,7 @@ from pipeline.version.collection import (
 from pipeline.version.keyword_index import Alternative
 from pipeline.version.open_version import OpenVersion, open_version
 from pipeline.version.spelling import SPELLING_FOLDER, read_spelling
+from pipeline.version.suggestions import SUGGESTIONS_FOLDER, read_suggestions
 
 __all__ = ["Searcher"]
 
@@ -157,6 +159,31 @@ class Searcher:
             If the version does not hold it.
         """
         return EmbeddingSpace(self._version, encoder)
+
+    @cached_property
+    def _suggester(self) -> Suggester | None:
+        table = read_suggestions(self._version.folder / SUGGESTIONS_FOLDER)
+        return None if table is None else Suggester(table, self._version.documents, self._speller)
+
+    def suggest(self, typed: str, limit: int = 8, *, filter: str | None = None) -> list[Suggestion]:
+        """Complete what is being typed by titles and frequent phrases, likeliest first.
+
+        Parameters
+        ----------
+        limit
+            How many at most, 1 to 50.
+        filter
+            Condition on metadata: only titles of such documents are told, and no phrases.
+
+        Returns
+        -------
+        list of Suggestion
+            Empty where the version was built by a release that kept none.
+        """
+        if self._suggester is None:
+            return []
+        allowed = parse_filter(filter).rows(self._version.metadata) if filter else None
+        return self._suggester.complete(typed, limit, allowed=allowed)
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of document rows, in the given order."""

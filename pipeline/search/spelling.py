@@ -110,6 +110,30 @@ class Speller:
         """What a folded word should be; ``None`` where it is known, or nothing comes near."""
         return self._likeliest(word) if self._is_strange(word) else None
 
+    def corrected_beginning(self, beginning: str) -> str | None:
+        """What the beginning of a word should be; ``None`` where some word begins so, or no like.
+
+        Of the beginnings one edit away, that of the most frequent word.
+        """
+        rows = [bisect_left(self._words, mark) for mark in (beginning, beginning + "\U0010ffff")]
+        if len(beginning) < _SHORTEST_SWAPPED or rows[0] < rows[1]:
+            return None
+        first, last = (
+            bisect_left(self._words, mark) for mark in (beginning[0], chr(ord(beginning[0]) + 1))
+        )
+        near: dict[str, int] = {}
+        lengths = (len(beginning) - 1, len(beginning), len(beginning) + 1)
+        frequencies = self._vocabulary.document_frequencies
+        for length in lengths:
+            heads = [word[:length] for word in self._words[first:last]]
+            for head, _, position in process.extract(
+                beginning, heads, scorer=OSA.distance, score_cutoff=1, limit=None
+            ):
+                found = int(frequencies[first + position])
+                near[head] = max(near.get(head, 0), found)
+        # The longer of two beginnings of one word says more of what was meant.
+        return max(near, key=lambda head: (near[head], len(head), head), default=None)
+
     def warm(self) -> None:
         """Load what the first strange word needs."""
         _ = self._dictionaries
