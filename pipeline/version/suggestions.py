@@ -40,7 +40,7 @@ _KEY_BYTES = 24
 _LONGEST_TITLE = 200
 _PLACES_OF_A_TITLE = 12
 # Phrases are counted over so many documents at most, drawn evenly, and pruned beyond so many.
-_COUNTED_DOCUMENTS = 20_000
+_COUNTED_DOCUMENTS = 5_000
 _COUNTED_PHRASES = 400_000
 _MOST_PHRASES = 20_000
 _RAREST_PHRASE = 3
