@@ -12,6 +12,7 @@ import click
 
 from pipeline.command_line.collections import collections
 from pipeline.command_line.delete import delete
+from pipeline.command_line.embeddings import analogy, neighbors, similar
 from pipeline.command_line.evaluate import evaluate
 from pipeline.command_line.index import index
 from pipeline.command_line.options import print_json, told
@@ -47,7 +48,18 @@ def cli() -> None:
     """Semantic search over your own documents, on your own machine."""
 
 
-for _command in (index, search, evaluate, tune, versions, collections, delete):
+for _command in (
+    index,
+    search,
+    evaluate,
+    tune,
+    versions,
+    collections,
+    delete,
+    similar,
+    neighbors,
+    analogy,
+):
     cli.add_command(_command)
 
 

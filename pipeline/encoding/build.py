@@ -51,6 +51,7 @@ from pipeline.version.open_version import (
     write_passage_table,
 )
 from pipeline.version.spelling import SPELLING_FOLDER, write_spelling
+from pipeline.version.suggestions import SUGGESTIONS_FOLDER, write_suggestions
 
 __all__ = ["BuildSummary", "build_version"]
 
@@ -217,8 +218,8 @@ class _Build:
             same_model
             and manifest.corpus_hash == store.corpus_hash()
             and manifest.settings == self._settings.to_manifest()
-            # Built by a release that did not correct misspellings yet: so it learns to.
-            and (folder / SPELLING_FOLDER).is_dir()
+            # Built by a release that neither corrected nor completed yet: so it learns to.
+            and all((folder / name).is_dir() for name in (SPELLING_FOLDER, SUGGESTIONS_FOLDER))
         )
 
     def _build(
@@ -238,6 +239,11 @@ class _Build:
             streamed = (advance.each(document) for document in store.stream())
             texts = ((document.title, document.text) for document in streamed)
             write_spelling(self._subfolder(SPELLING_FOLDER), texts, languages.main)
+        with stages.stage("suggestions", n_documents) as advance:
+            streamed = (advance.each(document) for document in store.stream())
+            texts = ((document.title, document.text) for document in streamed)
+            folder = self._subfolder(SUGGESTIONS_FOLDER)
+            write_suggestions(folder, texts, n_documents, languages.main)
         if "bm25" in self._settings.signals:
             self._signals["bm25"] = build_keyword_signal(
                 self._subfolder("bm25"), store, languages, stages

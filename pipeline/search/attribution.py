@@ -36,6 +36,8 @@ def attribute_words(
     documents: Sequence[Document],
     passages: Sequence[ShownPassage],
     forms: Callable[[str], Collection[str]],
+    *,
+    steered: bool = False,
 ) -> list[Attribution]:
     """Take each signal's raw score of each document apart, word by word.
 
@@ -50,6 +52,9 @@ def attribute_words(
         The ranking's documents, in order, and the best passage of each.
     forms
         Stems of a word in the version's languages, the first of which stands for it.
+    steered
+        Whether documents moved the query's embeddings: then its words are not all that a cosine
+        comes from, and embeddings are taken apart by the document's words alone.
 
     Returns
     -------
@@ -75,11 +80,12 @@ def attribute_words(
         if isinstance(encoder, TermEncoder) and isinstance(scorer, VectorScorer):
             embeddings = version.vectors[name].vectors[ranking.rows]
             for position in speaking:
-                asked = encoder.term_shares(parsed.meaning, embeddings[position])
                 held = encoder.term_shares(shown[position].text, scorer.query)
-                found[position].query[name] = shown[position].asked(
-                    asked, parsed.meaning, encoder.term
-                )
+                if not steered:
+                    asked = encoder.term_shares(parsed.meaning, embeddings[position])
+                    found[position].query[name] = shown[position].asked(
+                        asked, parsed.meaning, encoder.term
+                    )
                 found[position].document[name] = shown[position].held(held, encoder.term)
         elif isinstance(encoder, BertEncoder) and isinstance(scorer, PassageScorer):
             read = [shown[position] for position in speaking]

@@ -15,6 +15,7 @@ __all__ = [
     "MAX_K",
     "MAX_QUERY_CHARACTERS",
     "MAX_RERANK_DEPTH",
+    "MAX_STEERING",
     "RERANK_BUDGET_MS",
     "RERANK_DEPTH",
     "RESULT_WINDOW",
@@ -28,6 +29,7 @@ MAX_QUERY_CHARACTERS = 10_000
 RERANK_DEPTH = 50
 MAX_RERANK_DEPTH = 1000
 RERANK_BUDGET_MS = 500.0
+MAX_STEERING = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ class Query:
         Milliseconds this may take; where they do not suffice, the order stays as it was.
     diversity
         How much the best 100 documents are ordered to differ from each other, in [0, 1].
+    like, unlike
+        Ids of documents that pull the query's embeddings toward themselves, or push them away;
+        they are not found themselves. With ``like`` the text may be empty.
     collapse
         Whether, among the best 100, one hit stands for its near-duplicates; or the cosine from
         which documents count as such, in (0, 1].
@@ -108,6 +113,8 @@ class Query:
     rerank_budget_ms: float = RERANK_BUDGET_MS
     diversity: float = 0.0
     collapse: bool | float = False
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # A lone surrogate is no character: nothing downstream could store or print it.
@@ -118,9 +125,10 @@ class Query:
         self._check_window()
         self._check_ranking()
         self._check_arrangement()
+        self._check_steering()
 
     def _check_text(self) -> None:
-        if not self.text.strip():
+        if not self.text.strip() and not self.like:
             raise QueryError("the query is empty: give at least one word", parameter="q")
         if len(self.text) > MAX_QUERY_CHARACTERS:
             raise QueryError(
@@ -198,3 +206,17 @@ class Query:
             raise QueryError(
                 f"sort and {name} exclude each other: both decide the order", parameter=name
             )
+
+    def _check_steering(self) -> None:
+        named = [*self.like, *self.unlike]
+        if len(named) > MAX_STEERING:
+            raise QueryError(
+                f"like and unlike name {len(named)} documents; at most {MAX_STEERING} are allowed",
+                parameter="like" if self.like else "unlike",
+            )
+        if twice := sorted({doc_id for doc_id in named if named.count(doc_id) > 1}):
+            raise QueryError(
+                f"document {twice[0]!r} is named twice in like and unlike", parameter="like"
+            )
+        if self.rerank is not None and not self.text.strip():
+            raise QueryError("re-ranking needs words to compare documents with", parameter="rerank")

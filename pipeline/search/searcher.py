@@ -17,6 +17,7 @@ from ingest.errors import IndexNotFoundError, QueryError
 from pipeline.search.answer import Answer, FacetValue
 from pipeline.search.arrangement import arranger_for
 from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
+from pipeline.search.embedding_space import EmbeddingSpace
 from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
@@ -29,6 +30,8 @@ from pipeline.search.reranking import RerankMemory
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.search.spelling import Speller
+from pipeline.search.steering import Steering, steering_of
+from pipeline.search.suggesting import Suggester, Suggestion
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -37,6 +40,7 @@ from pipeline.version.collection import (
 from pipeline.version.keyword_index import Alternative, KeywordIndex
 from pipeline.version.open_version import OpenVersion, open_version
 from pipeline.version.spelling import SPELLING_FOLDER, read_spelling
+from pipeline.version.suggestions import SUGGESTIONS_FOLDER, read_suggestions
 
 __all__ = ["Searcher"]
 
@@ -154,6 +158,41 @@ class Searcher:
         documents = self._version.documents
         return documents.documents([documents.row(doc_id)])[0]
 
+    def space(self, encoder: str) -> EmbeddingSpace:
+        """The embeddings of one encoder: ``tfidf``, ``word2vec`` or ``bert``.
+
+        Raises
+        ------
+        QueryError
+            If the version does not hold it.
+        """
+        return EmbeddingSpace(self._version, encoder)
+
+    @cached_property
+    def _suggester(self) -> Suggester | None:
+        table = read_suggestions(self._version.folder / SUGGESTIONS_FOLDER)
+        return None if table is None else Suggester(table, self._version.documents, self._speller)
+
+    def suggest(self, typed: str, limit: int = 8, *, filter: str | None = None) -> list[Suggestion]:
+        """Complete what is being typed by titles and frequent phrases, likeliest first.
+
+        Parameters
+        ----------
+        limit
+            How many at most, 1 to 50.
+        filter
+            Condition on metadata: only titles of such documents are told, and no phrases.
+
+        Returns
+        -------
+        list of Suggestion
+            Empty where the version was built by a release that kept none.
+        """
+        if self._suggester is None:
+            return []
+        allowed = parse_filter(filter).rows(self._version.metadata) if filter else None
+        return self._suggester.complete(typed, limit, allowed=allowed)
+
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of document rows, in the given order."""
         return self._version.documents.doc_ids(rows)
@@ -229,11 +268,12 @@ class Searcher:
         self, query: Query, parsed: ParsedText, best_bm25: float, clock: _Clock
     ) -> Retrieval:
         with clock.stage("filter"):
-            allowed = self._allowed(query, parsed)
+            steering = steering_of(query, self._version)
+            allowed = self._allowed(query, parsed, steering)
         defaults = self.ranking.weights_over(self.signals, query.signals)
         names = self._signal_names(query, defaults)
         with clock.stage("encode"):
-            scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords)
+            scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords, steering)
         with clock.stage("retrieve"):
             return retrieve(
                 scorers,
@@ -297,8 +337,14 @@ class Searcher:
             )
         return weighted
 
-    def _allowed(self, query: Query, parsed: ParsedText) -> NDArray[np.bool_] | None:
+    def _allowed(
+        self, query: Query, parsed: ParsedText, steering: Steering
+    ) -> NDArray[np.bool_] | None:
         masks = []
+        if steering:
+            # Who points at a document has it already.
+            masks.append(np.ones(self.n_documents, np.bool_))
+            masks[0][steering.rows] = False
         if query.filter and query.filter.strip():
             masks.append(parse_filter(query.filter).rows(self._version.metadata))
         for field_name, value, wanted in parsed.filters:

@@ -61,7 +61,14 @@ def show_hits(
     attributions: Sequence[Attribution | None] = [None] * len(shown)
     if query.explain_words:
         attributions = attribute_words(
-            version, scorers, parsed, page.ranking, documents, shown, forms
+            version,
+            scorers,
+            parsed,
+            page.ranking,
+            documents,
+            shown,
+            forms,
+            steered=bool(query.like or query.unlike),
         )
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.protocol import Embeddings
+from pipeline.search.steering import Steering
 from pipeline.version.keyword_index import KeywordIndex, KeywordQuery
 from pipeline.version.open_version import OpenVersion, PassageTable
 from pipeline.version.vector_index import VectorIndex
@@ -221,7 +222,11 @@ _NONE = Candidates(np.zeros(0, np.int64), np.zeros(0), 0)
 
 
 def scorers_for(
-    version: OpenVersion, names: Sequence[str], meaning: str, keywords: KeywordQuery
+    version: OpenVersion,
+    names: Sequence[str],
+    meaning: str,
+    keywords: KeywordQuery,
+    steering: Steering,
 ) -> dict[str, Scorer]:
     """Bind signals of a version to one query.
 
@@ -230,7 +235,9 @@ def scorers_for(
     names
         Signals to use, all of which the version holds.
     meaning
-        Text to embed.
+        Text to embed; may be empty where documents say what to look for.
+    steering
+        Documents that move its embeddings.
     keywords
         Words to match.
     """
@@ -240,7 +247,11 @@ def scorers_for(
             scorers[name] = KeywordScorer(version.keywords, keywords)
             continue
         index = version.vectors[name]
-        embedding = version.encoders[name].encode_queries([meaning])[0]
+        embedding = np.zeros(index.dimension, np.float32)
+        if meaning.strip():
+            embedding = version.encoders[name].encode_queries([meaning])[0]
+        if steering:
+            embedding = steering.steer(version, name, embedding)
         if version.manifest.signals[name].rows == "passages":
             scorers[name] = PassageScorer(index, version.passages, embedding)
         else:

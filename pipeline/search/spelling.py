@@ -24,13 +24,14 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
 
 from encoders.words import STOP_WORDS, stem, word_spans
 from pipeline.version.dictionaries import dictionary
 from pipeline.version.spelling import SpellingVocabulary
 
-__all__ = ["Speller"]
+__all__ = ["Speller", "similar_words"]
 
 # Lengths from which a strange word is more often a misspelling than a name or an abbreviation.
 _SHORTEST_SWAPPED = 4
@@ -49,6 +50,7 @@ _COST_OF_FIRST_LETTER = 2.0
 _WORTH_OF_DICTIONARY = 2.0
 _WORTH_OF_FREQUENCY = 0.5
 _LONGEST_ENDING = 2
+_LEAST_ALIKE = 60  # of 100
 
 
 class Speller:
@@ -107,6 +109,30 @@ class Speller:
     def correction(self, word: str) -> str | None:
         """What a folded word should be; ``None`` where it is known, or nothing comes near."""
         return self._likeliest(word) if self._is_strange(word) else None
+
+    def corrected_beginning(self, beginning: str) -> str | None:
+        """What the beginning of a word should be; ``None`` where some word begins so, or no like.
+
+        Of the beginnings one edit away, that of the most frequent word.
+        """
+        rows = [bisect_left(self._words, mark) for mark in (beginning, beginning + "\U0010ffff")]
+        if len(beginning) < _SHORTEST_SWAPPED or rows[0] < rows[1]:
+            return None
+        first, last = (
+            bisect_left(self._words, mark) for mark in (beginning[0], chr(ord(beginning[0]) + 1))
+        )
+        near: dict[str, int] = {}
+        lengths = (len(beginning) - 1, len(beginning), len(beginning) + 1)
+        frequencies = self._vocabulary.document_frequencies
+        for length in lengths:
+            heads = [word[:length] for word in self._words[first:last]]
+            for head, _, position in process.extract(
+                beginning, heads, scorer=OSA.distance, score_cutoff=1, limit=None
+            ):
+                found = int(frequencies[first + position])
+                near[head] = max(near.get(head, 0), found)
+        # The longer of two beginnings of one word says more of what was meant.
+        return max(near, key=lambda head: (near[head], len(head), head), default=None)
 
     def warm(self) -> None:
         """Load what the first strange word needs."""
@@ -193,6 +219,20 @@ class Speller:
             - _WORTH_OF_DICTIONARY * self._is_in_dictionary(candidate)
             - _WORTH_OF_FREQUENCY * math.log(frequency)
         )
+
+
+def similar_words(word: str, vocabulary: Sequence[str], *, limit: int = 3) -> list[str]:
+    """Words of a vocabulary written much like another, most alike first.
+
+    Examples
+    --------
+    >>> similar_words("sokcet", ["socket", "sock", "timeout"])
+    ['socket', 'sock']
+    """
+    found = process.extract(
+        word, vocabulary, scorer=fuzz.ratio, limit=limit, score_cutoff=_LEAST_ALIKE
+    )
+    return [similar for similar, *_ in found]
 
 
 def _differ_in_ending(word: str, candidate: str) -> bool:
