@@ -150,7 +150,7 @@ def diff(*, first: str, second: str, place: Place) -> None:
     folder = place.folder
     old, new = (folder.version_path(version) for version in (first, second))
     with closing(DocumentStore(old)) as first_store, closing(DocumentStore(new)) as second_store:
-        change = asdict(second_store.change_from(first_store))
+        change = asdict(second_store.compare(first_store).change)
     before, after = folder.manifest(first), folder.manifest(second)
     report = {
         **change,

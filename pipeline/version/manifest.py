@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ingest.errors import IndexCorruptError, IndexVersionError
 
 __all__ = [
     "FORMAT_VERSION",
     "MANIFEST_NAME",
+    "Fit",
     "Manifest",
     "SignalRecord",
     "file_sha256",
@@ -24,6 +26,31 @@ __all__ = [
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a signal's encoder was fitted on, and how far the documents have moved since: its drift.
+
+    Parameters
+    ----------
+    version
+        The version whose documents it was fitted on.
+    n_documents
+        How many those were.
+    unknown_at_fit
+        Share of their words that fitting left unknown (too rare ones), in [0, 1].
+    unknown_words
+        By how much the share of words unknown to the encoder has grown since, in [0, 1].
+    changed_documents
+        Share of the documents, then or now, whichever are more, that are not in both, in [0, 1].
+    """
+
+    version: str
+    n_documents: int
+    unknown_at_fit: float
+    unknown_words: float = 0.0
+    changed_documents: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +72,8 @@ class SignalRecord:
     legibility
         How well the encoder reads the collection's language, in [0, 1]; 1 where that is no
         question.
+    fit
+        For an encoder that is fitted on documents, what it was fitted on and its drift.
     """
 
     rows: str
@@ -53,6 +82,7 @@ class SignalRecord:
     encoder_fingerprint: str | None = None
     dimension: int | None = None
     legibility: float = 1.0
+    fit: Fit | None = None
 
     @property
     def coverage(self) -> float:
@@ -172,7 +202,7 @@ def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
         records = values["signals"]
         if not isinstance(records, dict):
             raise TypeError("signals is not an object")
-        values["signals"] = {name: SignalRecord(**record) for name, record in records.items()}
+        values["signals"] = {name: _record_from(record) for name, record in records.items()}
         manifest = Manifest(**values)  # type: ignore[arg-type]
         _check_kinds(manifest)
     except (KeyError, TypeError) as error:
@@ -182,6 +212,11 @@ def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
         if parts.is_absolute() or ".." in parts.parts or "\\" in name:
             raise IndexCorruptError(f"{path} names a file outside its folder: {name!r}")
     return manifest
+
+
+def _record_from(content: Mapping[str, Any]) -> SignalRecord:
+    fit = content.get("fit")
+    return SignalRecord(**{**content, "fit": None if fit is None else Fit(**fit)})
 
 
 def _check_kinds(manifest: Manifest) -> None:
@@ -213,6 +248,12 @@ def _check_kinds(manifest: Manifest) -> None:
             raise TypeError(f"rows is {record.rows!r:.40}")
         if not all(isinstance(count, int) for count in (record.n_rows, record.n_covered)):
             raise TypeError("the rows of a signal are no numbers")
+        if record.fit is not None and not (
+            isinstance(record.fit.version, str)
+            and isinstance(record.fit.n_documents, int)
+            and isinstance(record.fit.unknown_at_fit, int | float)
+        ):
+            raise TypeError(f"fit is {record.fit!r:.40}")
 
 
 def verify_files(folder: Path, manifest: Manifest, *, content: bool = True) -> list[str]:
