@@ -24,6 +24,7 @@ from pipeline.command_line.options import (
 from pipeline.command_line.progress import BarProgress
 from pipeline.encoding.build import BuildSummary, build_version
 from pipeline.encoding.settings import IndexSettings
+from pipeline.encoding.summary import SignalDrift
 from pipeline.version.collection import CollectionFolder
 
 __all__ = ["index", "run_index"]
@@ -54,7 +55,7 @@ def run_index(
         refit=refit,
         progress=BarProgress(error_console()),
     )
-    return replace(summary, warnings=report.warnings())
+    return replace(summary, warnings=[*summary.warnings, *report.warnings()])
 
 
 def remembered(folder: CollectionFolder) -> tuple[list[str], IndexSettings]:
@@ -110,7 +111,8 @@ def index(
 
     SOURCE is a file, a folder, a glob, a BEIR folder, pydoc:stdlib or pydoc:MODULE. The
     collection then holds exactly what the sources hold. Without a SOURCE the sources given
-    last time are read again. Only passages that changed are encoded.
+    last time are read again. Only passages that changed are encoded, and tfidf and word2vec
+    stay as they were fitted until the documents have drifted too far from that.
     """
     known_sources, settings = remembered(place.folder)
     chosen = [_absolute(source) for source in sources] or known_sources
@@ -160,6 +162,15 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute())
 
 
+def _drift_line(name: str, drift: SignalDrift) -> str:
+    if drift.refitted:
+        return f"{name}: fitted on these documents\n"
+    return (
+        f"{name}: kept as fitted before; since then {drift.changed_documents:.1%} of the documents "
+        f"changed and {drift.unknown_words:.2%} more of the words are unknown to it\n"
+    )
+
+
 def show_summary(summary: BuildSummary) -> None:
     """Tell a person what a build did."""
     errors = error_console()
@@ -180,6 +191,8 @@ def show_summary(summary: BuildSummary) -> None:
         f"{summary.unchanged:,} unchanged)\n"
         f"passages encoded {summary.passages_encoded:,}, reused {summary.passages_reused:,}"
         + (f", {speed:,.0f} tokens/s" if speed else "")
-        + f"; {summary.seconds['total']:.1f} s\npublished version {summary.version}",
+        + f"; {summary.seconds['total']:.1f} s\n"
+        + "".join(_drift_line(name, drift) for name, drift in summary.drift.items())
+        + f"published version {summary.version}",
         soft_wrap=True,
     )

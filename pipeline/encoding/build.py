@@ -119,6 +119,7 @@ class _Build:
         self._stages = Stages(progress)
         self._signals: dict[str, SignalRecord] = {}
         self._bert: PassageSignal | None = None
+        self._warnings: list[str] = []
 
     def run(
         self, documents: Iterable[Document], sources: list[str], *, refit: bool
@@ -136,7 +137,7 @@ class _Build:
             parent = self._open(parent_id, stack)
             comparison = store.compare(parent.documents if parent else None)
             encoders = self._create_encoders()
-            if parent and not refit and self._is_unchanged(parent, store, encoders):
+            if parent and not refit and self._is_unchanged(parent, store, encoders, sources):
                 return self._summary(parent.manifest, comparison.change, published=False)
             inherited = inherit(parent, comparison)
             languages = find_languages(self._folder, store, inherited, self._stages)
@@ -160,6 +161,11 @@ class _Build:
             parent = sound_parent(self._collection, parent_id)
         if parent is not None:
             stack.enter_context(closing(parent.documents))
+        else:
+            self._warnings.append(
+                f"version {parent_id} is damaged: nothing was taken over from it, and all of its "
+                "documents count as added"
+            )
         return parent
 
     def _create_encoders(self) -> dict[str, Encoder]:
@@ -168,7 +174,11 @@ class _Build:
         }
 
     def _is_unchanged(
-        self, parent: OpenVersion, store: DocumentStore, encoders: dict[str, Encoder]
+        self,
+        parent: OpenVersion,
+        store: DocumentStore,
+        encoders: dict[str, Encoder],
+        sources: list[str],
     ) -> bool:
         bert, record = encoders.get("bert"), parent.manifest.signals.get("bert")
         same_model = bert is None or (
@@ -178,6 +188,8 @@ class _Build:
             same_model
             and parent.manifest.corpus_hash == store.corpus_hash()
             and parent.manifest.settings == self._settings.to_manifest()
+            # From another place the next trine reindex must read there.
+            and parent.manifest.sources == sources
             # Built by a release that did not correct misspellings yet: so it learns to.
             and (parent.folder / SPELLING_FOLDER).is_dir()
         )
@@ -297,4 +309,5 @@ class _Build:
                 if record.fit is not None
             },
             seconds=seconds,
+            warnings=self._warnings,
         )

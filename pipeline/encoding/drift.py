@@ -28,8 +28,8 @@ __all__ = [
     "measure_drift",
 ]
 
-MAX_UNKNOWN_WORDS = 0.01
-MAX_CHANGED_DOCUMENTS = 0.2
+MAX_UNKNOWN_WORDS = 0.005
+MAX_CHANGED_DOCUMENTS = 0.1
 _FILE_NAME = "fit_coverage.npy"
 
 
