@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self, cast
 
@@ -26,9 +27,28 @@ from encoders.state import (
 )
 from ingest.errors import EncoderError, NotFittedError
 
-__all__ = ["TermEncoder", "language_settings"]
+__all__ = ["TermEncoder", "WeighedTexts", "language_settings"]
 
 _BATCH_SIZE = 1024  # texts; bounds memory at a few MB of sparse rows
+
+
+@dataclass(frozen=True)
+class WeighedTexts:
+    """What a term encoder reads in texts.
+
+    Parameters
+    ----------
+    weights
+        Weight of each known term of each text: float32, shape (n_texts, n_terms), sorted columns.
+    n_words
+        int64, shape (n_texts,): terms of each text, repeated ones as often as they stand there.
+    n_unknown
+        int64, shape (n_texts,): those among them that were not met when fitting.
+    """
+
+    weights: csr_matrix
+    n_words: NDArray[np.int64]
+    n_unknown: NDArray[np.int64]
 
 
 class TermEncoder(FittedEncoder):
@@ -85,11 +105,30 @@ class TermEncoder(FittedEncoder):
         embeddings = np.zeros((len(checked), vectors.shape[1]), dtype=np.float32)
         start = 0
         for batch in batches(checked, _BATCH_SIZE):
-            embeddings[start : start + len(batch)] = unit_rows(self._weights(batch) @ vectors)
+            embeddings[start : start + len(batch)] = self.embed(self.weigh(batch))
             start += len(batch)
             if progress is not None:
                 progress(len(batch))
         return embeddings
+
+    def weigh(self, texts: Iterable[str]) -> WeighedTexts:
+        """Find and weigh the terms of texts, and count those that are unknown.
+
+        Examples
+        --------
+        >>> from encoders.tfidf import TfidfEncoder
+        >>> encoder = TfidfEncoder().fit(["red apples", "blue sky"])
+        >>> weighed = encoder.weigh(["red cars", "the sky"])
+        >>> weighed.n_words.tolist(), weighed.n_unknown.tolist()
+        ([2, 1], [1, 0])
+        """
+        self._fitted()
+        return self._weigh_texts(texts)
+
+    def embed(self, weighed: WeighedTexts) -> Embeddings:
+        """Embed what ``weigh`` gave; the same bytes in whatever batches texts come."""
+        _, vectors = self._fitted()
+        return unit_rows(weighed.weights @ vectors)
 
     def encode_queries(self, texts: Sequence[str]) -> Embeddings:
         """Embed queries; within rounding as documents."""
@@ -98,7 +137,7 @@ class TermEncoder(FittedEncoder):
         embeddings = np.zeros((len(checked), vectors.shape[1]), dtype=np.float32)
         for row, text in enumerate(checked):
             # Making a sparse matrix takes ten times as long as what it would be multiplied by.
-            terms, weights = self._weighed_terms(text)
+            terms, weights, _ = self._weighed_terms(self._terms(text))
             embeddings[row] = unit_rows((weights @ vectors[terms])[None, :])[0]
         return embeddings
 
@@ -130,7 +169,7 @@ class TermEncoder(FittedEncoder):
         (['appl', 'red'], 1.0)
         """
         _, vectors = self._fitted()
-        rows, weights = self._weighed_terms(text)
+        rows, weights, _ = self._weighed_terms(self._terms(text))
         total = weights @ vectors[rows]
         if not unit_rows(total[None, :]).any():
             return {}
@@ -175,6 +214,10 @@ class TermEncoder(FittedEncoder):
     def _weigh(self, counts: NDArray[np.float64], idf: NDArray[np.float32]) -> NDArray[np.float64]:
         """Weights of one text's terms: shape (n_terms_of_text,)."""
 
+    def would_fit_like(self, other: TermEncoder) -> bool:
+        """Whether both were made with the same arguments, so learn the same from the same texts."""
+        return type(self) is type(other) and self._settings() == other._settings()
+
     @abstractmethod
     def _settings(self) -> Mapping[str, object]:
         """Arguments that make an encoder like this one."""
@@ -197,23 +240,34 @@ class TermEncoder(FittedEncoder):
         self._idf = (np.log((1 + n_texts) / (1 + counted)) + 1).astype(np.float32)
         self._fingerprint = None
 
-    def _weighed_terms(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows of a text's known terms, ascending, and their weights."""
-        known = Counter(map(self._vocabulary.get, self._terms(text)))
-        known.pop(None, None)
-        counted = sorted(cast("Iterable[tuple[int, int]]", known.items()))
-        terms = np.array([term for term, _ in counted], dtype=np.int64)
-        counts = np.array([count for _, count in counted], dtype=np.float64)
-        idf = cast("NDArray[np.float32]", self._idf)[terms]
-        return terms, self._weigh(counts, idf).astype(np.float32)
-
-    def _weights(self, texts: Iterable[str]) -> csr_matrix:
-        """Weight of each known term of each text: float32, shape (n_texts, n_terms)."""
-        rows = [self._weighed_terms(text) for text in texts]
-        ends = np.cumsum([0, *(len(terms) for terms, _ in rows)])
+    def _weigh_texts(self, texts: Iterable[str]) -> WeighedTexts:
+        """Weigh texts by vocabulary and IDF alone, before there need be vectors."""
+        rows, counts = [], []
+        for text in texts:
+            terms = self._terms(text)
+            known, weights, n_unknown = self._weighed_terms(terms)
+            rows.append((known, weights))
+            counts.append((len(terms), n_unknown))
+        ends = np.cumsum([0, *(len(known) for known, _ in rows)])
         none = (np.zeros(0, np.int64), np.zeros(0, np.float32))
-        terms, weights = (np.concatenate(parts) for parts in zip(none, *rows, strict=True))
-        return csr_matrix((weights, terms, ends), shape=(len(rows), len(self._vocabulary)))
+        columns, data = (np.concatenate(parts) for parts in zip(none, *rows, strict=True))
+        n_words, n_unknown_words = np.array(counts, np.int64).reshape(-1, 2).T
+        shape = (len(rows), len(self._vocabulary))
+        return WeighedTexts(
+            csr_matrix((data, columns, ends), shape=shape), n_words, n_unknown_words
+        )
+
+    def _weighed_terms(
+        self, terms: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+        """Rows of a text's known terms, ascending, their weights, and how many are unknown."""
+        known = Counter(map(self._vocabulary.get, terms))
+        n_unknown = known.pop(None, 0)
+        counted = sorted(cast("Iterable[tuple[int, int]]", known.items()))
+        rows = np.array([row for row, _ in counted], dtype=np.int64)
+        counts = np.array([count for _, count in counted], dtype=np.float64)
+        idf = cast("NDArray[np.float32]", self._idf)[rows]
+        return rows, self._weigh(counts, idf).astype(np.float32), n_unknown
 
 
 def language_settings(languages: Sequence[str]) -> dict[str, object]:

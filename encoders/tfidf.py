@@ -117,8 +117,7 @@ class TfidfEncoder(TermEncoder):
         scipy.sparse.csr_matrix
             float32, shape (n_texts, n_terms), sorted columns; rows of unit L2 norm or all zero.
         """
-        self._fitted()
-        return self._weights(check_texts(texts, self.name))
+        return self.weigh(check_texts(texts, self.name)).weights
 
     def term(self, word: str) -> str:
         """Stem of a word."""
@@ -160,9 +159,9 @@ class TfidfEncoder(TermEncoder):
             generator = np.random.default_rng(self.seed)
             drawn = generator.choice(n_texts, self.sample_size, replace=False, shuffle=False)
             chosen = set(drawn.tolist())
-        return self._weights(
+        return self._weigh_texts(
             text for row, text in enumerate(_reported(texts, progress)) if row in chosen
-        )
+        ).weights
 
     def _directions(self, rows: csr_matrix) -> NDArray[np.float32]:
         """Right singular vectors, strongest first: float32, shape (n_terms, dimension)."""

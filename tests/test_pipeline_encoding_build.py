@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pytest
 import tantivy
@@ -223,8 +222,15 @@ def _break_save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(np, "save", _raise(DISK_FULL))
 
 
-def _break_faiss(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(faiss, "write_index", _raise(RuntimeError("Error in x:\nwrite error: disk full")))
+def _break_vectors(patch: pytest.MonkeyPatch) -> None:
+    open_file = Path.open
+
+    def open_full(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:  # noqa: ANN401
+        if path.name == "vectors.faiss" and "w" in mode:
+            raise DISK_FULL
+        return open_file(path, mode, *rest, **options)
+
+    patch.setattr(Path, "open", open_full)
 
 
 def _break_tantivy(patch: pytest.MonkeyPatch) -> None:
@@ -257,7 +263,7 @@ def _break_verification(patch: pytest.MonkeyPatch) -> None:
     "sabotage",
     [
         _break_save,
-        _break_faiss,
+        _break_vectors,
         _break_tantivy,
         _break_encoder,
         _break_sync,
@@ -535,7 +541,9 @@ def test_a_damaged_embedding_cache_costs_time_only(
                 "a page": content[:4096] + b"\xff" * (len(content) - 4096),
             }[damage]
         )
-    second = built(folder, settings, DOCUMENTS[:3])
+    # Other ids, so that only the cache knows the passages.
+    moved = [replace(document, doc_id=f"moved/{document.doc_id}") for document in DOCUMENTS]
+    second = built(folder, settings, moved[:3])
     assert (second.passages_encoded, second.passages_reused) == (3, 0)
     assert problems(folder, second.version) == []
     third = built(folder, settings)

@@ -30,6 +30,7 @@ from pipeline.command_line.watch import run_on_changes, take_snapshot, watchable
 from pipeline.encoding.build import BuildSummary, build_version
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.encoding.settings import IndexSettings
+from pipeline.encoding.summary import SignalDrift
 from pipeline.evaluation.gate import MAX_DROP, Judgments, PublishGate
 from pipeline.evaluation.metrics import NDCG_AT_10
 from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
@@ -82,7 +83,7 @@ def run_index(
         progress=progress,
     )
     gate.keep_quality()
-    warnings = report.warnings()
+    warnings = [*summary.warnings, *report.warnings()]
     if summary.published or summary.refused:
         warnings += prune_older(folder, keep)
     return replace(summary, warnings=warnings)
@@ -187,7 +188,8 @@ def index(
 
     SOURCE is a file, a folder, a glob, a BEIR folder, pydoc:stdlib or pydoc:MODULE. The
     collection then holds exactly what the sources hold. Without a SOURCE the sources given
-    last time are read again. Only passages that changed are encoded.
+    last time are read again. Only passages that changed are encoded, and tfidf and word2vec
+    stay as they were fitted until the documents have drifted too far from that.
     """
     judgments = None if judge is None else Judgments.read(BeirFolder(judge), max_drop)
     folder = place.folder
@@ -300,6 +302,15 @@ def _absolute(source: str) -> str:
     return str(Path(source).absolute())
 
 
+def _drift_line(name: str, drift: SignalDrift) -> str:
+    if drift.refitted:
+        return f"{name}: fitted on these documents"
+    return (
+        f"{name}: kept as fitted before; since then {drift.changed_documents:.1%} of the documents "
+        f"changed and {drift.unknown_words:.2%} more of the words are unknown to it"
+    )
+
+
 def show_summary(summary: BuildSummary) -> None:
     """Tell a person what a build did."""
     errors = error_console()
@@ -323,6 +334,7 @@ def show_summary(summary: BuildSummary) -> None:
         f"passages encoded {summary.passages_encoded:,}, reused {summary.passages_reused:,}"
         + (f", {speed:,.0f} tokens/s" if speed else "")
         + f"; {summary.seconds['total']:.1f} s"
+        + "".join("\n" + _drift_line(name, drift) for name, drift in summary.drift.items())
         + ("" if summary.refused else f"\npublished version {summary.version}"),
         soft_wrap=True,
     )

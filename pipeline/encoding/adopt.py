@@ -13,6 +13,7 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 
 from ingest.errors import IndexCorruptError, IndexFolderError
+from pipeline.encoding.links import link_file
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder, new_version_id, version_being_built
 from pipeline.version.manifest import (
@@ -74,7 +75,7 @@ def adopt_ranking(
         try:
             files = {name: sha256 for name, sha256 in manifest.files.items() if name != TUNING_NAME}
             for name in files:
-                _link(source / name, building / name)
+                link_file(source / name, building / name)
             adopted = {**report, "adopted": version_being_built(building)}
             text = json.dumps(adopted, indent=1) + "\n"
             (building / TUNING_NAME).write_text(text, encoding="utf-8")
@@ -122,12 +123,3 @@ def keep_report(collection: CollectionFolder, version: str, report: Mapping[str,
 
 def _with_ranking(manifest: Manifest, ranking: Mapping[str, object]) -> dict[str, object]:
     return IndexSettings.from_manifest(manifest.settings).with_ranking(ranking).to_manifest()
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        # A file system without hard links; the copy costs space, nothing else.
-        shutil.copy2(source, target)

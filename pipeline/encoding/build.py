@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
@@ -15,43 +15,32 @@ from pathlib import Path
 
 from encoders.bert import BertEncoder
 from encoders.languages import DEFAULT_LANGUAGES
-from encoders.protocol import Encoder, FittedEncoder
+from encoders.protocol import Encoder
+from encoders.term_encoder import TermEncoder
 from ingest.documents import Document
 from ingest.errors import EmptyCorpusError, IndexCorruptError, TrineError
+from pipeline.encoding.corpus_files import CorpusFiles
 from pipeline.encoding.document_languages import DocumentLanguages, find_languages
-from pipeline.encoding.document_signals import (
-    build_document_signal,
-    build_keyword_signal,
-    is_fitted_encoder,
-)
+from pipeline.encoding.document_signals import build_document_signal, build_keyword_signal
 from pipeline.encoding.embedding_cache import EmbeddingCache
 from pipeline.encoding.gate import Gate, Verdict, refuse_shrinking
+from pipeline.encoding.inheritance import Inheritance, inherit, sound_parent
 from pipeline.encoding.passage_signal import PassageSignal
-from pipeline.encoding.passages import cut_all_passages
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.encoding.settings import IndexSettings
 from pipeline.encoding.stages import Stages
-from pipeline.encoding.summary import BuildSummary
+from pipeline.encoding.summary import BuildSummary, SignalDrift
 from pipeline.encoding.verification import verify_version
 from pipeline.version.collection import CollectionFolder, new_version_id, version_being_built
 from pipeline.version.document_store import CorpusChange, DocumentSpool, DocumentStore
-from pipeline.version.manifest import (
-    Manifest,
-    SignalRecord,
-    hash_files,
-    read_manifest,
-    write_manifest,
-)
-from pipeline.version.metadata_columns import write_metadata_columns
+from pipeline.version.manifest import Manifest, SignalRecord, hash_files, write_manifest
 from pipeline.version.open_version import (
-    METADATA_FOLDER,
-    PASSAGES_FOLDER,
+    OpenVersion,
     PassageTable,
     open_version,
-    write_passage_table,
 )
-from pipeline.version.spelling import SPELLING_FOLDER, write_spelling
-from pipeline.version.suggestions import SUGGESTIONS_FOLDER, write_suggestions
+from pipeline.version.spelling import SPELLING_FOLDER
+from pipeline.version.suggestions import SUGGESTIONS_FOLDER
 
 __all__ = ["BuildSummary", "build_version"]
 
@@ -142,6 +131,7 @@ class _Build:
         self._stages = Stages(progress)
         self._signals: dict[str, SignalRecord] = {}
         self._bert: PassageSignal | None = None
+        self._warnings: list[str] = []
 
     def run(
         self,
@@ -152,9 +142,10 @@ class _Build:
         allow_shrink: bool,
         gate: Gate | None,
     ) -> BuildSummary:
-        parent = None if self._full else self._collection.current_or_none()
+        parent_id = None if self._full else self._collection.current_or_none()
         self._gather(documents)
-        with closing(DocumentStore(self._folder)) as store:
+        with ExitStack() as stack:
+            store = stack.enter_context(closing(DocumentStore(self._folder)))
             if not store.n_documents:
                 raise EmptyCorpusError(
                     "no documents found in "
@@ -163,20 +154,22 @@ class _Build:
                 )
             if not allow_shrink:
                 refuse_shrinking(self._collection, store)
-            change = self._change_from(parent, store)
+            parent = self._open(parent_id, stack)
+            comparison = store.compare(parent.documents if parent else None)
             encoders = self._create_encoders()
-            if parent and not refit and self._is_unchanged(parent, store, encoders):
-                return self._summary(self._collection.manifest(parent), change, published=False)
-            languages = find_languages(store, self._stages)
-            table = self._build(store, languages, encoders)
-            manifest = self._describe(store, table, languages, sources, parent)
+            if parent and not refit and self._is_unchanged(parent, store, encoders, sources):
+                return self._summary(parent.manifest, comparison.change, published=False)
+            inherited = inherit(parent, comparison)
+            languages = find_languages(self._folder, store, inherited, self._stages)
+            table = self._build(store, languages, encoders, inherited, refit=refit)
+            manifest = self._describe(store, table, languages, sources, parent_id)
         self._verify()
         verdict = gate(self._folder) if gate is not None else Verdict()
         if verdict.refused is None:
             self._collection.publish_built(self._folder)
         else:
             self._collection.finish_version(self._folder)
-        summary = self._summary(manifest, change, published=verdict.refused is None)
+        summary = self._summary(manifest, comparison.change, published=verdict.refused is None)
         return replace(summary, refused=verdict.refused, gate=dict(verdict.figures))
 
     def _gather(self, documents: Iterable[Document]) -> None:
@@ -186,15 +179,19 @@ class _Build:
                 advance(1)
             spool.finish()
 
-    def _change_from(self, parent: str | None, store: DocumentStore) -> CorpusChange:
-        if parent is None:
-            return store.change_from(None)
-        try:
-            with closing(DocumentStore(self._collection.version_path(parent))) as old:
-                return store.change_from(old)
-        except TrineError:
-            # A damaged parent is no reason not to build a sound child.
-            return store.change_from(None)
+    def _open(self, parent_id: str | None, stack: ExitStack) -> OpenVersion | None:
+        if parent_id is None:
+            return None
+        with self._stages.stage("parent"):
+            parent = sound_parent(self._collection, parent_id)
+        if parent is not None:
+            stack.enter_context(closing(parent.documents))
+        else:
+            self._warnings.append(
+                f"version {parent_id} is damaged: nothing was taken over from it, and all of its "
+                "documents count as added"
+            )
+        return parent
 
     def _create_encoders(self) -> dict[str, Encoder]:
         return {
@@ -202,74 +199,73 @@ class _Build:
         }
 
     def _is_unchanged(
-        self, parent: str, store: DocumentStore, encoders: dict[str, Encoder]
+        self,
+        parent: OpenVersion,
+        store: DocumentStore,
+        encoders: dict[str, Encoder],
+        sources: list[str],
     ) -> bool:
-        try:
-            folder = self._collection.version_path(parent)
-            open_version(folder)
-            manifest = read_manifest(folder)
-        except TrineError:
-            return False
-        bert, record = encoders.get("bert"), manifest.signals.get("bert")
+        bert, record = encoders.get("bert"), parent.manifest.signals.get("bert")
         same_model = bert is None or (
             record is not None and record.encoder_fingerprint == bert.fingerprint
         )
         return (
             same_model
-            and manifest.corpus_hash == store.corpus_hash()
-            and manifest.settings == self._settings.to_manifest()
+            and parent.manifest.corpus_hash == store.corpus_hash()
+            and parent.manifest.settings == self._settings.to_manifest()
+            # From another place the next trine reindex must read there.
+            and parent.manifest.sources == sources
             # Built by a release that neither corrected nor completed yet: so it learns to.
-            and all((folder / name).is_dir() for name in (SPELLING_FOLDER, SUGGESTIONS_FOLDER))
+            and all(
+                (parent.folder / name).is_dir() for name in (SPELLING_FOLDER, SUGGESTIONS_FOLDER)
+            )
         )
 
     def _build(
-        self, store: DocumentStore, languages: DocumentLanguages, encoders: dict[str, Encoder]
+        self,
+        store: DocumentStore,
+        languages: DocumentLanguages,
+        encoders: dict[str, Encoder],
+        inherited: Inheritance | None,
+        *,
+        refit: bool,
     ) -> PassageTable:
-        n_documents, stages = store.n_documents, self._stages
         bert = encoders.get("bert")
         if bert is not None and not isinstance(bert, BertEncoder):
             raise TypeError(f"the bert signal needs a BertEncoder, not {type(bert).__name__}")
-        with stages.stage("metadata", n_documents) as advance:
-            metadata = (advance.each(document).metadata for document in store.stream())
-            write_metadata_columns(self._subfolder(METADATA_FOLDER), metadata, n_documents)
-        with stages.stage("passages", n_documents) as advance:
-            cut = cut_all_passages(store, bert, advance)
-            write_passage_table(self._subfolder(PASSAGES_FOLDER), cut.table)
-        with stages.stage("spelling", n_documents) as advance:
-            streamed = (advance.each(document) for document in store.stream())
-            texts = ((document.title, document.text) for document in streamed)
-            write_spelling(self._subfolder(SPELLING_FOLDER), texts, languages.main)
-        with stages.stage("suggestions", n_documents) as advance:
-            streamed = (advance.each(document) for document in store.stream())
-            texts = ((document.title, document.text) for document in streamed)
-            folder = self._subfolder(SUGGESTIONS_FOLDER)
-            write_suggestions(folder, texts, n_documents, languages.main)
+        files = CorpusFiles(self._folder, store, inherited, self._stages)
+        files.write_metadata()
+        cut = files.write_passages(bert)
+        files.write_spelling(languages)
+        files.write_suggestions(languages)
         if "bm25" in self._settings.signals:
             self._signals["bm25"] = build_keyword_signal(
-                self._subfolder("bm25"), store, languages, stages
+                self._subfolder("bm25"), store, languages, inherited, self._stages
             )
         for name, encoder in encoders.items():
-            if is_fitted_encoder(encoder):
-                localized = self._localized(name, encoder, languages.main)
+            if isinstance(encoder, TermEncoder):
                 self._signals[name] = build_document_signal(
-                    self._subfolder(name), localized, store, stages
+                    self._subfolder(name),
+                    self._localized(encoder, languages.main),
+                    store,
+                    version_being_built(self._folder),
+                    None if refit else inherited,
+                    self._stages,
                 )
         if bert is not None:
             with EmbeddingCache(self._collection.cache_path, bert.fingerprint) as cache:
                 self._bert = PassageSignal(bert, cache, reuse=not self._full)
                 self._signals["bert"] = self._bert.build(
-                    self._subfolder("bert"), store, cut, stages
+                    self._subfolder("bert"), store, cut, inherited, self._stages
                 )
         return cut.table
 
-    def _localized(
-        self, name: str, encoder: FittedEncoder, languages: tuple[str, ...]
-    ) -> FittedEncoder:
+    def _localized(self, encoder: TermEncoder, languages: tuple[str, ...]) -> TermEncoder:
         """The encoder for the languages of the collection."""
         if languages == DEFAULT_LANGUAGES:
             return encoder
-        localized = self._settings.create(name, languages=languages)
-        return localized if is_fitted_encoder(localized) else encoder
+        localized = self._settings.create(encoder.name, languages=languages)
+        return localized if isinstance(localized, TermEncoder) else encoder
 
     def _subfolder(self, name: str) -> Path:
         folder = self._folder / name
@@ -331,5 +327,15 @@ class _Build:
             tokens_per_second=bert.n_tokens_encoded / bert_s
             if bert and bert.n_encoded and bert_s
             else None,
+            drift={
+                name: SignalDrift(
+                    record.fit.unknown_words,
+                    record.fit.changed_documents,
+                    refitted=published and record.fit.version == manifest.version,
+                )
+                for name, record in manifest.signals.items()
+                if record.fit is not None
+            },
             seconds=seconds,
+            warnings=self._warnings,
         )

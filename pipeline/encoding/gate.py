@@ -59,9 +59,9 @@ def refuse_shrinking(collection: CollectionFolder, store: DocumentStore) -> None
         # Nothing to compare with, or nothing that can be read.
         return
     with closing(old):
-        before, after = old.content_hashes().keys(), store.content_hashes().keys()
-        if 2 * len(before - after) <= old.n_documents:
+        if 2 * store.compare(old).change.removed <= old.n_documents:
             return
+        before, after = old.content_hashes().keys(), store.content_hashes().keys()
         moved = _texts(old, before - after) & _texts(store, after - before)
         vanished = len(before - after) - moved.total()
         if 2 * vanished > old.n_documents:

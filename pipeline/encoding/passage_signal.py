@@ -12,17 +12,19 @@ from encoders.bert import BertEncoder
 from encoders.protocol import Embeddings
 from ingest.documents import passage_hash
 from pipeline.encoding.embedding_cache import EmbeddingCache
+from pipeline.encoding.inheritance import Inheritance, merge_embeddings
 from pipeline.encoding.passages import PassageCut
 from pipeline.encoding.stages import Advance, Stages
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.encoder_text import encoder_text, fitting_title
 from pipeline.version.manifest import SignalRecord
 from pipeline.version.open_version import ENCODER_FOLDER
-from pipeline.version.vector_index import write_vector_index
+from pipeline.version.vector_index import StoredVectors, write_vector_index
 
 __all__ = ["PassageSignal"]
 
 _ENCODED_AT_ONCE = 2048
+_DOCUMENTS_AT_ONCE = 1000
 _SAMPLED_DOCUMENTS = 300
 
 
@@ -46,13 +48,32 @@ class PassageSignal:
         self.n_encoded = self.n_reused = self.n_tokens_encoded = 0
 
     def build(
-        self, folder: Path, store: DocumentStore, cut: PassageCut, stages: Stages
+        self,
+        folder: Path,
+        store: DocumentStore,
+        cut: PassageCut,
+        inherited: Inheritance | None,
+        stages: Stages,
     ) -> SignalRecord:
-        """Embed every passage and save the signal in an existing folder."""
+        """Embed every passage and save the signal in an existing folder.
+
+        Passages that were taken over from the parent bring their embeddings; they were cut for
+        this very encoder.
+        """
         encoder, n_passages = self._encoder, cut.table.n_passages
+        n_taken = int(np.count_nonzero(cut.origins >= 0))
+        self.n_reused += n_taken
         with stages.stage("bert", n_passages) as advance:
-            batches = self._embeddings(store, cut, advance)
-            n_covered = write_vector_index(folder, batches, encoder.dimension)
+            advance(n_taken)
+            if inherited is not None and inherited.has_same_texts and n_taken == n_passages:
+                inherited.link("bert", folder)
+                return inherited.parent.manifest.signals["bert"]
+            old = None
+            if inherited is not None and n_taken:
+                old = StoredVectors(inherited.parent.folder / "bert")
+            fresh = self._embeddings(store, cut, advance)
+            merged = merge_embeddings(cut.origins, old, fresh)
+            n_covered = write_vector_index(folder, merged, encoder.dimension)
         (folder / ENCODER_FOLDER).mkdir()
         encoder.save(folder / ENCODER_FOLDER)
         return SignalRecord(
@@ -67,16 +88,18 @@ class PassageSignal:
     def _embeddings(
         self, store: DocumentStore, cut: PassageCut, advance: Advance
     ) -> Iterator[Embeddings]:
+        """Embeddings of the passages that were not taken over, in order."""
+        n_tokens = cut.n_tokens[cut.origins < 0]
         pending: list[tuple[str, str]] = []
         done = 0
-        for title, text in _passage_texts(self._encoder, store, cut):
+        for title, text in _fresh_passages(self._encoder, store, cut):
             pending.append((title, text))
             if len(pending) == _ENCODED_AT_ONCE:
-                yield self._encode(pending, cut.n_tokens[done:], advance)
+                yield self._encode(pending, n_tokens[done:], advance)
                 done += len(pending)
                 pending = []
         if pending:
-            yield self._encode(pending, cut.n_tokens[done:], advance)
+            yield self._encode(pending, n_tokens[done:], advance)
 
     def _encode(
         self, passages: list[tuple[str, str]], n_tokens: NDArray[np.int64], advance: Advance
@@ -104,15 +127,18 @@ def _sample_texts(store: DocumentStore) -> list[str]:
     return [document.text for document in store.documents(rows)]
 
 
-def _passage_texts(
+def _fresh_passages(
     encoder: BertEncoder, store: DocumentStore, cut: PassageCut
 ) -> Iterator[tuple[str, str]]:
-    row = 0
-    for documents in store.iterate():
+    """Title and text of each passage that was not taken over, in order."""
+    offsets = cut.table.offsets
+    # A document's passages are all taken over or all cut anew.
+    rows = np.flatnonzero(cut.origins[offsets[:-1]] < 0)
+    for begin in range(0, len(rows), _DOCUMENTS_AT_ONCE):
+        part = rows[begin : begin + _DOCUMENTS_AT_ONCE].tolist()
+        documents = store.documents(part)
         heads = encoder.token_starts([document.title for document in documents])
-        for document, starts in zip(documents, heads, strict=True):
+        for row, document, starts in zip(part, documents, heads, strict=True):
             title = fitting_title(document.title, starts, encoder.max_tokens)
-            begin, end = cut.table.offsets[row : row + 2].tolist()
-            for start, stop in cut.table.spans[begin:end].tolist():
+            for start, stop in cut.table.spans[offsets[row] : offsets[row + 1]].tolist():
                 yield title, document.text[start:stop]
-            row += 1

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["BuildSummary"]
+__all__ = ["BuildSummary", "SignalDrift"]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalDrift:
+    """Drift of one signal; ``pipeline.version.manifest.Fit`` says what the shares mean."""
+
+    unknown_words: float
+    changed_documents: float
+    refitted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,9 @@ class BuildSummary:
         Time each stage took, and ``total``.
     tokens_per_second
         Speed of the bert encoder over the passages it encoded, or ``None`` if none were.
+    drift
+        For tfidf and word2vec how far the documents have moved from those it was fitted on, and
+        whether this run fitted it.
     """
 
     collection: str
@@ -40,6 +52,7 @@ class BuildSummary:
     passages_encoded: int = 0
     passages_reused: int = 0
     tokens_per_second: float | None = None
+    drift: dict[str, SignalDrift] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     refused: str | None = None

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ingest.documents import Document
 from ingest.errors import (
     CorpusError,
@@ -27,7 +30,7 @@ from ingest.errors import (
 )
 from ingest.sources import duplicate_error
 
-__all__ = ["FILE_NAME", "CorpusChange", "DocumentSpool", "DocumentStore"]
+__all__ = ["FILE_NAME", "CorpusChange", "CorpusComparison", "DocumentSpool", "DocumentStore"]
 
 FILE_NAME = "documents.sqlite"
 _BATCH = 1000
@@ -55,6 +58,27 @@ class CorpusChange:
     changed: int
     removed: int
     unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusComparison:
+    """Where the documents of a version stand in its parent.
+
+    Parameters
+    ----------
+    unchanged
+        int64, shape (n_documents,): row of the same document in the parent, -1 where there is none.
+    same_text
+        int64, shape (n_documents,): the same for documents whose title, text and pages are what
+        they were, whatever else of them changed.
+    n_parent
+        How many documents the parent has.
+    """
+
+    change: CorpusChange
+    unchanged: NDArray[np.int64]
+    same_text: NDArray[np.int64]
+    n_parent: int
 
 
 class DocumentSpool:
@@ -286,10 +310,14 @@ class DocumentStore:
                 )
             ]
 
-    def stream(self) -> Iterator[Document]:
-        """All documents in row order, one by one."""
-        for documents in self.iterate():
-            yield from documents
+    def stream(self, rows: NDArray[np.int64] | None = None) -> Iterator[Document]:
+        """All documents in row order, or those of the given rows, one by one."""
+        if rows is None:
+            for documents in self.iterate():
+                yield from documents
+        else:
+            for begin in range(0, len(rows), _BATCH):
+                yield from self.documents(rows[begin : begin + _BATCH].tolist())
 
     def titles_and_texts(self, rows: Sequence[int]) -> Iterator[tuple[int, str, str]]:
         """(row, title, text) of each of the given rows, in any order."""
@@ -345,10 +373,6 @@ class DocumentStore:
             exact[row] = exact.get(row, False) or _trimmed(found) == _trimmed(name)
         return sorted(exact.items())
 
-    def content_hashes(self) -> dict[str, str]:
-        """doc_id -> content hash of every document."""
-        return dict(self._fetch("SELECT doc_id, content_hash FROM documents"))
-
     def corpus_hash(self) -> str:
         """SHA-256, in hex, over every (doc_id, content hash), in doc_id order."""
         digest = hashlib.sha256()
@@ -361,16 +385,65 @@ class DocumentStore:
                 digest.update(content_hash.encode())
         return digest.hexdigest()
 
-    def change_from(self, parent: DocumentStore | None) -> CorpusChange:
-        """Count documents added, changed, removed and unchanged since the parent version."""
+    def compare(self, parent: DocumentStore | None) -> CorpusComparison:
+        """Find, for every document, its row in the parent version; both are streamed."""
+        unchanged, same_text = (np.full(self.n_documents, -1, np.int64) for _ in range(2))
         if parent is None:
-            return CorpusChange(self.n_documents, 0, 0, 0)
-        old, new = parent.content_hashes(), self.content_hashes()
-        kept = old.keys() & new.keys()
-        unchanged = sum(old[doc_id] == new[doc_id] for doc_id in kept)
-        return CorpusChange(
-            len(new) - len(kept), len(kept) - unchanged, len(old) - len(kept), unchanged
+            change = CorpusChange(self.n_documents, 0, 0, 0)
+            return CorpusComparison(change, unchanged, same_text, 0)
+        n_kept = 0
+        suspects: list[tuple[int, int]] = []
+        old = parent._identities()
+        known = next(old, None)
+        # Both go by doc_id, as SQLite and Python sort it: by code point.
+        for row, doc_id, content_hash in self._identities():
+            while known is not None and known[1] < doc_id:
+                known = next(old, None)
+            if known is None or known[1] != doc_id:
+                continue
+            n_kept += 1
+            if known[2] == content_hash:
+                unchanged[row] = same_text[row] = known[0]
+            else:
+                suspects.append((row, known[0]))
+            if len(suspects) == _BATCH:
+                self._keep_same_texts(parent, suspects, same_text)
+                suspects = []
+        self._keep_same_texts(parent, suspects, same_text)
+        n_unchanged = int(np.count_nonzero(unchanged >= 0))
+        change = CorpusChange(
+            added=self.n_documents - n_kept,
+            changed=n_kept - n_unchanged,
+            removed=parent.n_documents - n_kept,
+            unchanged=n_unchanged,
         )
+        return CorpusComparison(change, unchanged, same_text, parent.n_documents)
+
+    def content_hashes(self) -> dict[str, str]:
+        """doc_id -> content hash."""
+        return {doc_id: content_hash for _, doc_id, content_hash in self._identities()}
+
+    def _identities(self) -> Iterator[tuple[int, str, str]]:
+        """(row, doc_id, content hash) of every document, in row order."""
+        for begin in range(0, self.n_documents, _BATCH):
+            yield from self._fetch(
+                "SELECT document_row, doc_id, content_hash FROM documents"
+                " WHERE document_row >= ? AND document_row < ? ORDER BY document_row",
+                (begin, begin + _BATCH),
+            )
+
+    def _keep_same_texts(
+        self, parent: DocumentStore, pairs: list[tuple[int, int]], same_text: NDArray[np.int64]
+    ) -> None:
+        own = self.documents([row for row, _ in pairs])
+        old = parent.documents([row for _, row in pairs])
+        for (row, old_row), new, before in zip(pairs, own, old, strict=True):
+            if (new.title, new.text, new.page_starts) == (
+                before.title,
+                before.text,
+                before.page_starts,
+            ):
+                same_text[row] = old_row
 
     def close(self) -> None:
         """Close every connection; call when no thread reads any more."""

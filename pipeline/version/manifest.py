@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ingest.errors import IndexCorruptError, IndexVersionError
 from pipeline.version import checksums
@@ -18,6 +18,7 @@ __all__ = [
     "FORMAT_VERSION",
     "MANIFEST_NAME",
     "Check",
+    "Fit",
     "Manifest",
     "SignalRecord",
     "file_sha256",
@@ -35,6 +36,31 @@ _READABLE = (1, 2)
 _SEALED_SINCE = 2
 MANIFEST_NAME = "manifest.json"
 Check: TypeAlias = Literal["sha256", "crc32", "size"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a signal's encoder was fitted on, and how far the documents have moved since: its drift.
+
+    Parameters
+    ----------
+    version
+        The version whose documents it was fitted on.
+    n_documents
+        How many those were.
+    unknown_at_fit
+        Share of their words that fitting left unknown (too rare ones), in [0, 1].
+    unknown_words
+        By how much the share of words unknown to the encoder has grown since, in [0, 1].
+    changed_documents
+        Share of the documents, then or now, whichever are more, that are not in both, in [0, 1].
+    """
+
+    version: str
+    n_documents: int
+    unknown_at_fit: float
+    unknown_words: float = 0.0
+    changed_documents: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +82,8 @@ class SignalRecord:
     legibility
         How well the encoder reads the collection's language, in [0, 1]; 1 where that is no
         question.
+    fit
+        For an encoder that is fitted on documents, what it was fitted on and its drift.
     """
 
     rows: str
@@ -64,6 +92,7 @@ class SignalRecord:
     encoder_fingerprint: str | None = None
     dimension: int | None = None
     legibility: float = 1.0
+    fit: Fit | None = None
 
     @property
     def coverage(self) -> float:
@@ -223,7 +252,7 @@ def _manifest_from(content: Mapping[str, object], path: Path) -> Manifest:
         records = values["signals"]
         if not isinstance(records, dict):
             raise TypeError("signals is not an object")
-        values["signals"] = {name: SignalRecord(**record) for name, record in records.items()}
+        values["signals"] = {name: _record_from(record) for name, record in records.items()}
         manifest = Manifest(**values)  # type: ignore[arg-type]
         _check_kinds(manifest)
     except (KeyError, TypeError) as error:
@@ -240,6 +269,11 @@ def _is_name(name: str) -> bool:
         return b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
         return False
+
+
+def _record_from(content: Mapping[str, Any]) -> SignalRecord:
+    fit = content.get("fit")
+    return SignalRecord(**{**content, "fit": None if fit is None else Fit(**fit)})
 
 
 def _check_kinds(manifest: Manifest) -> None:
@@ -270,10 +304,20 @@ def _check_kinds(manifest: Manifest) -> None:
         if not (isinstance(others, list) and all(isinstance(other, str) for other in others)):
             raise TypeError(f"the synonyms of {words!r:.40} are no list of words")
     for record in manifest.signals.values():
-        if record.rows not in {"documents", "passages"}:
-            raise TypeError(f"rows is {record.rows!r:.40}")
-        if not all(isinstance(count, int) for count in (record.n_rows, record.n_covered)):
-            raise TypeError("the rows of a signal are no numbers")
+        _check_record(record)
+
+
+def _check_record(record: SignalRecord) -> None:
+    if record.rows not in {"documents", "passages"}:
+        raise TypeError(f"rows is {record.rows!r:.40}")
+    if not all(isinstance(count, int) for count in (record.n_rows, record.n_covered)):
+        raise TypeError("the rows of a signal are no numbers")
+    if record.fit is not None and not (
+        isinstance(record.fit.version, str)
+        and isinstance(record.fit.n_documents, int)
+        and isinstance(record.fit.unknown_at_fit, int | float)
+    ):
+        raise TypeError(f"fit is {record.fit!r:.40}")
 
 
 def verify_files(folder: Path, manifest: Manifest, *, check: Check = "sha256") -> list[str]:

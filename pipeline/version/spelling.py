@@ -52,23 +52,38 @@ class SpellingVocabulary:
 
 
 def write_spelling(
-    folder: Path, texts: Iterable[tuple[str, str]], languages: Sequence[str]
+    folder: Path,
+    texts: Iterable[tuple[str, str]],
+    languages: Sequence[str],
+    *,
+    known: SpellingVocabulary | None = None,
+    removed: Iterable[tuple[str, str]] = (),
 ) -> None:
     """Count the words of documents and write them into an existing folder.
 
     Parameters
     ----------
     texts
-        Title and text of each document.
+        Title and text of each document, or of those alone that ``known`` does not count.
     languages
         Main languages of the documents. Unless all of them have a dictionary none is kept, and
         nothing is corrected: words of the others would pass for misspellings.
+    known
+        Words counted already.
+    removed
+        Title and text of each document that ``known`` counts and the collection no longer has.
     """
     frequencies: Counter[str] = Counter()
+    if known is not None:
+        frequencies.update(dict(zip(known.words, known.document_frequencies.tolist(), strict=True)))
     for title, text in texts:
         frequencies.update({*words(title), *words(text)})
+    for title, text in removed:
+        frequencies.subtract({*words(title), *words(text)})
     found = sorted(
-        word for word in frequencies if _SHORTEST <= len(word) <= _LONGEST and word.isalpha()
+        word
+        for word, count in frequencies.items()
+        if count > 0 and _SHORTEST <= len(word) <= _LONGEST and word.isalpha()
     )
     content = {
         "languages": list(languages) if set(languages) <= set(LANGUAGES) else [],

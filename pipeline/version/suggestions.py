@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +35,16 @@ SUGGESTIONS_FOLDER = "suggestions"
 PHRASE = -1
 """Document row of an entry that is a phrase and no document's title."""
 
-_ARRAYS = ("text", "text_ends", "rows", "weights", "keys", "entries", "is_first")
 _KEY_BYTES = 24
+_ARRAYS: Mapping[str, str] = {
+    "text": "u1",
+    "text_ends": "<i8",
+    "rows": "<i8",
+    "weights": "<f4",
+    "keys": f"S{_KEY_BYTES}",
+    "entries": "<i4",
+    "is_first": "?",
+}
 _LONGEST_TITLE = 200
 _PLACES_OF_A_TITLE = 12
 # Phrases are counted over so many documents at most, drawn evenly, and pruned beyond so many.
@@ -143,7 +151,9 @@ def read_suggestions(folder: Path) -> SuggestionTable | None:
     """
     if not folder.is_dir():
         return None
-    table = SuggestionTable(*(load_array(folder / f"{name}.npy") for name in _ARRAYS))
+    table = SuggestionTable(
+        *(load_array(folder / f"{name}.npy", dtype) for name, dtype in _ARRAYS.items())
+    )
     n_entries, n_places = len(table.text_ends), len(table.keys)
     fits = (
         len(table.rows) == len(table.weights) == n_entries

@@ -6,6 +6,7 @@ the embeddings once; ``vectors`` is a view of the same memory-mapped bytes.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,9 +17,14 @@ from numpy.typing import NDArray
 from encoders.protocol import Embeddings
 from ingest.errors import DimensionMismatchError, IndexCorruptError, IndexFolderError
 
-__all__ = ["FILE_NAME", "VectorIndex", "write_vector_index"]
+__all__ = ["FILE_NAME", "StoredVectors", "VectorIndex", "write_vector_index"]
 
 FILE_NAME = "vectors.faiss"
+# How FAISS begins the file of an IndexFlatIP (faiss/impl/index_write.cpp): its name, dimension,
+# rows, two numbers without meaning, whether it is trained, its metric, and how many floats follow.
+_HEADER = struct.Struct("<4siqqqBiQ")
+_NO_MEANING = 1 << 20
+_ROWS_AT_ONCE = 4096
 
 
 def write_vector_index(folder: Path, batches: Iterable[Embeddings], dimension: int) -> int:
@@ -37,22 +43,76 @@ def write_vector_index(folder: Path, batches: Iterable[Embeddings], dimension: i
         If the file cannot be written.
     """
     path = folder / FILE_NAME
-    index = faiss.IndexFlatIP(dimension)
-    n_covered = 0
-    for batch in batches:
-        if batch.ndim != 2 or batch.shape[1] != dimension:
-            raise DimensionMismatchError(
-                f"embeddings of shape {batch.shape} do not fit an index of dimension {dimension}"
-            )
-        index.add(np.ascontiguousarray(batch, dtype=np.float32))
-        n_covered += int(np.count_nonzero(batch.any(axis=1)))
+    n_rows = n_covered = 0
     try:
-        faiss.write_index(index, str(path))
-    except RuntimeError as error:
-        # FAISS tells where in its source it failed, over several lines; the last says why.
-        reason = str(error).strip().splitlines()[-1]
-        raise IndexFolderError(f"writing {path} failed: {reason}") from error
+        # Written as they come: FAISS itself would hold them all in memory first.
+        with path.open("wb") as file:
+            file.write(_header(0, dimension))
+            for batch in batches:
+                if batch.ndim != 2 or batch.shape[1] != dimension:
+                    raise DimensionMismatchError(
+                        f"embeddings of shape {batch.shape} do not fit an index of dimension "
+                        f"{dimension}"
+                    )
+                file.write(np.ascontiguousarray(batch, dtype="<f4").data)
+                n_rows += len(batch)
+                n_covered += int(np.count_nonzero(batch.any(axis=1)))
+            file.seek(0)
+            file.write(_header(n_rows, dimension))
+    except OSError as error:
+        raise IndexFolderError(f"writing {path} failed: {error.strerror or error}") from error
     return n_covered
+
+
+def _header(n_rows: int, dimension: int) -> bytes:
+    inner_product = faiss.METRIC_INNER_PRODUCT
+    return _HEADER.pack(
+        b"IxFI", dimension, n_rows, _NO_MEANING, _NO_MEANING, 1, inner_product, n_rows * dimension
+    )
+
+
+class StoredVectors:
+    """Embeddings of one signal read a few rows at a time, so that little of them is in memory.
+
+    Parameters
+    ----------
+    folder
+        The signal's folder inside a version.
+
+    Raises
+    ------
+    IndexCorruptError
+        If the file is none that ``write_vector_index`` wrote.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        try:
+            with self._path.open("rb") as file:
+                found = file.read(_HEADER.size)
+            self.dimension, self.n_rows = _HEADER.unpack(found)[1:3]
+            whole = self._path.stat().st_size == _HEADER.size + 4 * self.n_rows * self.dimension
+        except (OSError, struct.error) as error:
+            raise IndexCorruptError(f"{self._path} cannot be read as a vector index") from error
+        if found != _header(self.n_rows, self.dimension) or not whole:
+            raise IndexCorruptError(f"{self._path} cannot be read as a vector index")
+
+    def rows(self, rows: NDArray[np.int64]) -> Embeddings:
+        """Embeddings of the given rows, float32, shape (n_rows, dimension)."""
+        if not len(rows):
+            return np.zeros((0, self.dimension), np.float32)
+        # Mapped anew each time: pages that were touched count as memory until they are unmapped.
+        shape = (self.n_rows, self.dimension)
+        mapped = np.memmap(self._path, "<f4", "r", offset=_HEADER.size, shape=shape)
+        return np.asarray(mapped[rows], np.float32)
+
+    def covered(self) -> NDArray[np.bool_]:
+        """Which rows are not all zero, bool, shape (n_rows,)."""
+        result = np.zeros(self.n_rows, np.bool_)
+        for begin in range(0, self.n_rows, _ROWS_AT_ONCE):
+            end = min(begin + _ROWS_AT_ONCE, self.n_rows)
+            result[begin:end] = self.rows(np.arange(begin, end)).any(axis=1)
+        return result
 
 
 class VectorIndex:
@@ -82,7 +142,7 @@ class VectorIndex:
             else np.zeros((0, self.dimension), np.float32)
         )
         self.covered: NDArray[np.bool_] = (
-            np.ones(self.n_rows, np.bool_) if all_covered else np.any(self.vectors, axis=1)
+            np.ones(self.n_rows, np.bool_) if all_covered else StoredVectors(folder).covered()
         )
 
     def nearest(
