@@ -32,6 +32,7 @@ from pipeline.encoding.embedding_cache import EmbeddingCache
 from pipeline.encoding.passages import (
     PassageCut,
     cut_all_passages,
+    texts_of_passages,
 )
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.encoding.settings import IndexSettings
@@ -55,6 +56,7 @@ from pipeline.version.open_version import (
     open_version,
     write_passage_table,
 )
+from pipeline.version.passage_words import PASSAGE_WORDS_FOLDER, write_passage_words
 from pipeline.version.spelling import SPELLING_FOLDER, write_spelling
 from pipeline.version.vector_index import write_vector_index
 
@@ -259,6 +261,8 @@ class _Build:
             and manifest.settings == self._settings.to_manifest()
             # Built by a release that did not correct misspellings yet: so it learns to.
             and (folder / SPELLING_FOLDER).is_dir()
+            # Or by one that cut hits into words at each query.
+            and (folder / PASSAGE_WORDS_FOLDER).is_dir()
         )
 
     def _unchanged(self, parent: str, change: CorpusChange, began: float) -> BuildSummary:
@@ -277,10 +281,14 @@ class _Build:
         with self._stage("passages", n_documents) as advance:
             cut = cut_all_passages(store, bert, advance)
             write_passage_table(self._subfolder(PASSAGES_FOLDER), cut.table)
+        with self._stage("words", n_documents) as advance:
+            counted = (advance.each(document) for document in _stream(store))
+            texts = texts_of_passages(counted, cut.table)
+            write_passage_words(self._subfolder(PASSAGE_WORDS_FOLDER), texts, self._languages)
         with self._stage("spelling", n_documents) as advance:
             streamed = (advance.each(document) for document in _stream(store))
-            texts = ((document.title, document.text) for document in streamed)
-            write_spelling(self._subfolder(SPELLING_FOLDER), texts, self._languages)
+            titled = ((document.title, document.text) for document in streamed)
+            write_spelling(self._subfolder(SPELLING_FOLDER), titled, self._languages)
         if "bm25" in self._settings.signals:
             with self._stage("bm25", n_documents) as advance:
                 counted = (advance.each(document) for document in _stream(store))

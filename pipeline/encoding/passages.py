@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from pipeline.version.document_store import DocumentStore
 from pipeline.version.encoder_text import title_limit
 from pipeline.version.open_version import PassageTable
 
-__all__ = ["PassageCut", "cut_all_passages"]
+__all__ = ["PassageCut", "cut_all_passages", "texts_of_passages"]
 
 # Without a transformer nothing limits a passage but a reader's patience.
 _WORDS_PER_PASSAGE = 180
@@ -59,6 +59,14 @@ def cut_all_passages(
         np.array(pages, np.int32),
     )
     return PassageCut(table, np.concatenate(n_tokens) if n_tokens else np.zeros(0, np.int64))
+
+
+def texts_of_passages(documents: Iterable[Document], table: PassageTable) -> Iterator[str]:
+    """Text of each passage of documents, given in the order of their rows."""
+    for row, document in enumerate(documents):
+        begin, end = table.offsets[row : row + 2].tolist()
+        for start, stop in table.spans[begin:end].tolist():
+            yield document.text[start:stop]
 
 
 def _cut(

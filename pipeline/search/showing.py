@@ -17,14 +17,15 @@ from pipeline.search.answer import (
     WordContribution,
 )
 from pipeline.search.attribution import attribute_words
-from pipeline.search.highlighting import PassageMarker
+from pipeline.search.highlighting import Nearness, PassageMarker
 from pipeline.search.paging import Page
 from pipeline.search.passage_choice import best_passage_rows, passage_of
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText
 from pipeline.search.ranking import Ranking
-from pipeline.search.signals import Scorer
+from pipeline.search.signals import Scorer, VectorScorer
 from pipeline.version.open_version import OpenVersion
+from pipeline.version.passage_words import PassageWords, cut_passage_words
 
 __all__ = ["show_hits"]
 
@@ -65,10 +66,14 @@ def show_hits(
         )
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
-        marker = _marker(version, parsed, rarity, forms)
-        marked = marker.mark(
-            [passage.text for passage in shown], [_passage_words(each) for each in attributions]
-        )
+        texts = [passage.text for passage in shown]
+        table, table_rows = version.passage_words, passage_rows.tolist()
+        if table is None:
+            table = cut_passage_words(texts, version.manifest.languages)
+            table_rows = list(range(len(texts)))
+        marker = _marker(version, table, scorers, parsed, rarity, forms)
+        brought = [_brought(each) for each in attributions] if query.explain_words else ()
+        marked = marker.mark(texts, table_rows, brought)
     ranking = page.ranking
     return [
         Hit(
@@ -101,7 +106,7 @@ def _collapsed_ids(version: OpenVersion, page: Page) -> dict[int, list[str]]:
     return {row: version.documents.doc_ids(rows) for row, rows in folded.items() if rows}
 
 
-def _passage_words(attribution: Attribution | None) -> list[WordContribution]:
+def _brought(attribution: Attribution | None) -> list[WordContribution]:
     """What bert found in each word of a passage, where it was asked."""
     entries = attribution.document.get("bert", []) if attribution else []
     return [entry for entry in entries if entry.source == "passage"]
@@ -109,6 +114,8 @@ def _passage_words(attribution: Attribution | None) -> list[WordContribution]:
 
 def _marker(
     version: OpenVersion,
+    table: PassageWords,
+    scorers: Mapping[str, Scorer],
     parsed: ParsedText,
     rarity: Callable[[str], float],
     forms: Callable[[str], Collection[str]],
@@ -117,15 +124,22 @@ def _marker(
     marked = {word for phrase in parsed.phrases for word in phrase}
     if not parsed.keywords.stems:
         marked |= set(words(parsed.meaning))
-    word2vec = version.encoders.get("word2vec")
-    return PassageMarker(
-        parsed.meaning,
-        parsed.keywords.all_stems,
-        marked,
-        word2vec if isinstance(word2vec, Word2VecEncoder) else None,
-        rarity,
-        forms,
+    nearness = _nearness(version, table, scorers, parsed.meaning)
+    return PassageMarker(table, parsed.keywords.all_stems, marked, nearness, rarity, forms)
+
+
+def _nearness(
+    version: OpenVersion, table: PassageWords, scorers: Mapping[str, Scorer], meaning: str
+) -> Nearness | None:
+    encoder = version.encoders.get("word2vec")
+    if not isinstance(encoder, Word2VecEncoder):
+        return None
+    scorer = scorers.get("word2vec")
+    asked = (
+        scorer.query if isinstance(scorer, VectorScorer) else encoder.encode_queries([meaning])[0]
     )
+    rows = version.word_vector_rows if table is version.passage_words else None
+    return Nearness(encoder, asked, encoder.rows(table.vocabulary) if rows is None else rows)
 
 
 def _reranker_explanation(ranking: Ranking, position: int) -> RerankerExplanation | None:
