@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from encoders.protocol import Embeddings
 from encoders.word2vec import Word2VecEncoder
-from encoders.words import is_plain, stem, word_spans
+from encoders.words import stem
 from pipeline.search.answer import Highlight, WordContribution
 from pipeline.version.passage_words import MAX_SENTENCES, PassageWords, stem_key
 
 __all__ = ["Nearness", "PassageMarker"]
 
-_LONGEST_TAIL = 2  # of a contraction ('s, 've), which is no word although it stands like one
 # Shares of the evidence in choosing the sentence to mark: nearness of meaning, shared words.
 _MEANING_SHARE = 0.6
 _WORDS_SHARE = 0.4
@@ -69,7 +68,7 @@ class PassageMarker:
     >>> from pipeline.version.passage_words import cut_passage_words
     >>> text = "He parses it. She rests."
     >>> table = cut_passage_words([text], ["en"])
-    >>> PassageMarker(table, {"pars"}, set(), None, lambda stem: 1.0).mark([text], [0])
+    >>> PassageMarker(table, {"pars"}, set(), None, lambda stem: 1.0).mark([0])
     [[Highlight(start=0, end=13, kind='semantic'), Highlight(start=3, end=9, kind='keyword')]]
     """
 
@@ -93,7 +92,6 @@ class PassageMarker:
 
     def mark(
         self,
-        texts: Sequence[str],
         rows: Sequence[int],
         brought: Sequence[Sequence[WordContribution]] = (),
     ) -> list[list[Highlight]]:
@@ -101,8 +99,8 @@ class PassageMarker:
 
         Parameters
         ----------
-        texts, rows
-            Text of each passage, and its row in the table.
+        rows
+            Row of each passage in the table.
         brought
             What each word of each passage brings to its similarity with the query, where that is
             known: then the sentence that brings most is marked.
@@ -114,13 +112,14 @@ class PassageMarker:
         """
         cut = _Cut.of(self._table, rows)
         matching = self._matching(cut)
-        held = _held(cut, matching)
+        at = _matches(cut, matching)
+        held = _held(cut, matching, at)
         scores = self._scores(cut, held)
+        keywords = _keyword_marks(cut, at, len(rows))
         marked = []
-        for position, text in enumerate(texts):
+        for position, highlights in enumerate(keywords):
             first, last = cut.first_sentences[position : position + 2]
             spans = cut.sentences[first:last]
-            highlights = _keyword_marks(text, spans, held[first:last])
             points = scores[first:last][:MAX_SENTENCES]
             if brought and brought[position]:
                 points = _sums(spans[:MAX_SENTENCES], brought[position])
@@ -129,8 +128,8 @@ class PassageMarker:
             marked.append(sorted(highlights, key=lambda mark: (mark.start, -mark.end)))
         return marked
 
-    def _matching(self, cut: _Cut) -> dict[int, tuple[str, str]]:
-        """Which of the distinct words match: the word, and the stem it matches by or itself."""
+    def _matching(self, cut: _Cut) -> dict[int, str]:
+        """Which of the distinct words match, and the stem they match by, or themselves."""
         vocabulary = self._table.vocabulary
         keys = np.array([stem_key(stemmed) for stemmed in self._stems], np.uint32)
         alike = np.isin(self._table.stems[cut.distinct], keys).any(axis=1)
@@ -141,14 +140,14 @@ class PassageMarker:
             word = vocabulary[row]
             stemmed = next((form for form in self._forms(word) if form in self._stems), None)
             if stemmed is not None or word in self._words:
-                matching[place] = word, stemmed or word
+                matching[place] = stemmed or word
         return matching
 
-    def _scores(self, cut: _Cut, held: Sequence[Mapping[str, str]]) -> NDArray[np.float64]:
+    def _scores(self, cut: _Cut, held: Sequence[Collection[str]]) -> NDArray[np.float64]:
         """Score of every sentence."""
         shares = [
             # Sorted, so that the sum's last bits do not depend on the order of a set.
-            sum(self._weights.get(stemmed, 0.0) for stemmed in sorted(set(matched.values())))
+            sum(self._weights.get(stemmed, 0.0) for stemmed in sorted(matched))
             for matched in held
         ]
         scores = _WORDS_SHARE * np.array(shares)
@@ -173,6 +172,8 @@ class _Cut:
         int64, ascending: rows of the words that occur in the vocabulary.
     places
         int64, shape (n_words,): where each word stands among the distinct ones.
+    starts, lengths
+        int64, shape (n_words,): where each word stands in its passage.
     """
 
     first_sentences: list[int]
@@ -180,38 +181,56 @@ class _Cut:
     owners: NDArray[np.int64]
     distinct: NDArray[np.int64]
     places: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
 
     @classmethod
     def of(cls, table: PassageWords, rows: Sequence[int]) -> _Cut:
         first_sentences = [0]
         sentences: list[tuple[int, int]] = []
-        n_words, found = [np.zeros(0, np.int64)], [np.zeros(0, table.words.dtype)]
+        n_words, cuts = [np.zeros(0, np.int64)], [slice(0, 0)]
         for row in rows:
             begin, end = table.sentence_offsets[row : row + 2].tolist()
             offsets = table.word_offsets[begin : end + 1]
             sentences += map(tuple, table.sentences[begin:end].tolist())
             n_words.append(offsets[1:] - offsets[:-1])
-            found.append(table.words[offsets[0] : offsets[-1]])
+            cuts.append(slice(offsets[0], offsets[-1]))
             first_sentences.append(len(sentences))
-        words = np.concatenate(found).astype(np.int64)
+        words, starts, lengths = (
+            np.concatenate([column[cut] for cut in cuts]).astype(np.int64)
+            for column in (table.words, table.starts, table.lengths)
+        )
         ascending = np.sort(words)
-        distinct = ascending[
-            np.concatenate([[True], ascending[1:] != ascending[:-1]])[: len(words)]
-        ]
+        distinct = ascending[np.concatenate([ascending[:1] >= 0, ascending[1:] != ascending[:-1]])]
         owners = np.repeat(np.arange(len(sentences)), np.concatenate(n_words))
-        return cls(first_sentences, sentences, owners, distinct, np.searchsorted(distinct, words))
+        places = np.searchsorted(distinct, words)
+        return cls(first_sentences, sentences, owners, distinct, places, starts, lengths)
 
 
-def _held(cut: _Cut, matching: Mapping[int, tuple[str, str]]) -> list[dict[str, str]]:
-    """Matching words of each sentence, and the stem each matches by."""
-    held: list[dict[str, str]] = [{} for _ in cut.sentences]
+def _matches(cut: _Cut, matching: Collection[int]) -> NDArray[np.int64]:
+    """Which of the words match, given which of the distinct ones do."""
     matches = np.zeros(len(cut.distinct), np.bool_)
     matches[list(matching)] = True
-    at = np.flatnonzero(matches[cut.places])
+    return np.flatnonzero(matches[cut.places])
+
+
+def _held(cut: _Cut, matching: Mapping[int, str], at: NDArray[np.int64]) -> list[set[str]]:
+    """What the matching words of each sentence match by."""
+    held: list[set[str]] = [set() for _ in cut.sentences]
     for owner, place in zip(cut.owners[at].tolist(), cut.places[at].tolist(), strict=True):
-        word, stemmed = matching[place]
-        held[owner][word] = stemmed
+        held[owner].add(matching[place])
     return held
+
+
+def _keyword_marks(cut: _Cut, at: NDArray[np.int64], n_passages: int) -> list[list[Highlight]]:
+    """Mark the matching words of each passage; several may stand at one place."""
+    marks: list[dict[tuple[int, int], None]] = [{} for _ in range(n_passages)]
+    passages = np.searchsorted(cut.first_sentences, cut.owners[at], side="right") - 1
+    starts = cut.starts[at]
+    spans = zip(starts.tolist(), (starts + cut.lengths[at]).tolist(), strict=True)
+    for passage, span in zip(passages.tolist(), spans, strict=True):
+        marks[passage][span] = None
+    return [[Highlight(*span, "keyword") for span in found] for found in marks]
 
 
 def _mean_similarities(cut: _Cut, nearness: Nearness) -> NDArray[np.float64]:
@@ -235,36 +254,3 @@ def _sums(
             if sentence < len(sums):
                 sums[sentence] += entry.contribution
     return sums
-
-
-def _keyword_marks(
-    text: str, sentences: Sequence[tuple[int, int]], held: Sequence[Collection[str]]
-) -> list[Highlight]:
-    """Mark the matching words; where each stands is looked up only in sentences that hold one."""
-    marks: dict[tuple[int, int], None] = {}
-    for (begin, last), wanted in zip(sentences, held, strict=True):
-        if wanted:
-            for start, end in _places(text[begin:last], wanted):
-                marks[begin + start, begin + end] = None
-    return [Highlight(start, end, "keyword") for start, end in marks]
-
-
-def _places(text: str, wanted: Collection[str]) -> Iterator[tuple[int, int]]:
-    """Where the wanted words stand, all of which the text holds."""
-    if not is_plain(text) or min(map(len, wanted)) <= _LONGEST_TAIL:
-        for start, end, word in word_spans(text):
-            if word in wanted:
-                yield start, end
-        return
-    # Looking for a few words is several times as fast as cutting the text into all of its own.
-    lowered = text.lower()
-    for word in wanted:
-        start = lowered.find(word)
-        while start >= 0:
-            end = start + len(word)
-            if (
-                not lowered[max(start - 1, 0) : start].isalnum()
-                and not lowered[end : end + 1].isalnum()
-            ):
-                yield start, end
-            start = lowered.find(word, end)

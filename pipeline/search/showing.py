@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import isnan
 
 import numpy as np
 
@@ -66,15 +67,16 @@ def show_hits(
         )
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
-        texts = [passage.text for passage in shown]
         table, table_rows = version.passage_words, passage_rows.tolist()
         if table is None:
+            texts = [passage.text for passage in shown]
             table = cut_passage_words(texts, version.manifest.languages)
             table_rows = list(range(len(texts)))
         marker = _marker(version, table, scorers, parsed, rarity, forms)
         brought = [_brought(each) for each in attributions] if query.explain_words else ()
-        marked = marker.mark(texts, table_rows, brought)
+        marked = marker.mark(table_rows, brought)
     ranking = page.ranking
+    explanations = _explanations(ranking) if query.explain else [{} for _ in shown]
     return [
         Hit(
             rank=(query.page - 1) * query.k + position + 1,
@@ -87,7 +89,7 @@ def show_hits(
             highlights=marked[position],
             metadata=document.metadata,
             names=list(document.names),
-            explanation=_explanation(ranking, position) if query.explain else {},
+            explanation=explanations[position],
             regularization=float(ranking.regularization[position]),
             exactness=float(ranking.exactness[position]),
             attribution=attributions[position],
@@ -149,16 +151,19 @@ def _reranker_explanation(ranking: Ranking, position: int) -> RerankerExplanatio
     return RerankerExplanation(raw, float(ranking.reranking[position]))
 
 
-def _explanation(ranking: Ranking, position: int) -> dict[str, SignalExplanation]:
-    found = {}
-    for index, name in enumerate(ranking.signals):
-        raw = float(ranking.raw[index, position])
-        rank = int(ranking.ranks[index, position])
-        found[name] = SignalExplanation(
-            raw=None if np.isnan(raw) else raw,
-            normalized=float(ranking.normalized[index, position]),
-            weight=float(ranking.weights[index]),
-            contribution=float(ranking.contributions[index, position]),
-            rank=rank or None,
-        )
-    return found
+def _explanations(ranking: Ranking) -> list[dict[str, SignalExplanation]]:
+    """What each signal gave to each hit's score."""
+    weights = ranking.weights.tolist()
+    # Whole arrays at once: taking single numbers out of one costs more than all the rest.
+    columns = (ranking.raw, ranking.normalized, ranking.contributions, ranking.ranks)
+    return [
+        {
+            name: SignalExplanation(
+                None if isnan(raw) else raw, normalized, weight, given, rank or None
+            )
+            for name, weight, raw, normalized, given, rank in zip(
+                ranking.signals, weights, *of_hit, strict=True
+            )
+        }
+        for of_hit in zip(*(column.T.tolist() for column in columns), strict=True)
+    ]

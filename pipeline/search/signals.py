@@ -65,6 +65,7 @@ class KeywordScorer:
         # What the first candidates scored, so that it is not computed again. Only theirs: a longer
         # list may differ in the last bit, and a document's score from page to page.
         self._known: dict[int, float] | None = None
+        self._knows_all = False
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
         """The best ``depth`` documents; ``total`` counts every match."""
@@ -77,11 +78,14 @@ class KeywordScorer:
             found = Candidates(rows[kept][:depth], scores[kept][:depth], n_kept)
         if self._known is None:
             self._known = dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+            self._knows_all = allowed is None and found.total == len(found.rows)
         return found
 
     def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """BM25 score; 0 where no word of the query occurs."""
         known = self._known or {}
+        if self._knows_all:
+            return np.array([known.get(row, 0.0) for row in rows.tolist()], np.float64)
         result = np.array([known.get(row, np.nan) for row in rows.tolist()], np.float64)
         unknown = np.isnan(result)
         result[unknown] = self._index.scores(self._query, rows[unknown])

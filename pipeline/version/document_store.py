@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ __all__ = ["FILE_NAME", "CorpusChange", "DocumentSpool", "DocumentStore"]
 
 FILE_NAME = "documents.sqlite"
 _BATCH = 1000
+_REMEMBERED_NAMES = 1000
 T = TypeVar("T")
 _COLUMNS = "doc_id, title, text, url, metadata, names, page_starts, content_hash"
 _SPOOL_TABLE = """
@@ -196,6 +198,8 @@ class DocumentStore:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._local = threading.local()
+        # One query asks for its own name several times; a store never changes.
+        self._named = lru_cache(maxsize=_REMEMBERED_NAMES)(self._fetch_named)
         (self.n_documents,) = self._fetch("SELECT count(*) FROM documents")[0]
 
     def _connection(self) -> sqlite3.Connection:
@@ -227,9 +231,10 @@ class DocumentStore:
                 title=title,
                 text=text,
                 url=url,
-                metadata=json.loads(metadata),
-                names=tuple(json.loads(names)),
-                page_starts=tuple(json.loads(page_starts)),
+                # Most documents have none of these, and a parser takes its time to find out.
+                metadata={} if metadata == "{}" else json.loads(metadata),
+                names=() if names == "[]" else tuple(json.loads(names)),
+                page_starts=() if page_starts == "[]" else tuple(json.loads(page_starts)),
             )
         except (ValueError, TypeError) as error:
             raise IndexCorruptError(f"{self._path}: document {doc_id!r} is damaged") from error
@@ -307,11 +312,12 @@ class DocumentStore:
         list of (document_row, case_exact)
         """
         exact: dict[int, bool] = {}
-        for found, row in self._fetch(
-            "SELECT name, document_row FROM names WHERE folded = ?", (fold_name(name),)
-        ):
+        for found, row in self._named(fold_name(name)):
             exact[row] = exact.get(row, False) or _trimmed(found) == _trimmed(name)
         return sorted(exact.items())
+
+    def _fetch_named(self, folded: str) -> list[tuple[str, int]]:
+        return self._fetch("SELECT name, document_row FROM names WHERE folded = ?", (folded,))
 
     def content_hashes(self) -> dict[str, str]:
         """doc_id -> content hash of every document."""

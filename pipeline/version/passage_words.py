@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.words import stem, words
+from encoders.words import stem, word_spans
 from ingest.errors import IndexCorruptError
 from ingest.sentences import sentence_spans
 from pipeline.version.arrays import load_array
@@ -36,9 +35,10 @@ MAX_SENTENCES = 60
 """Sentences of a passage that are told apart; what follows them is one stretch."""
 
 _VOCABULARY_FILE = "vocabulary.json"
-_ARRAYS = ("stems", "sentence_offsets", "sentences", "word_offsets", "words")
+_COLUMNS = ("words", "starts", "lengths")
+_ARRAYS = ("stems", "sentence_offsets", "sentences", "word_offsets", *_COLUMNS)
 _RAW_FILE = "words.raw"
-_WORDS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ class PassageWords:
         int32, shape (n_sentences, 2): start and end code points in the passage's text.
     word_offsets
         int64, shape (n_sentences + 1,): where the words of each sentence begin.
-    words
-        uint16 or uint32, shape (n_words,): rows in the vocabulary, in order of the text.
+    words, starts, lengths
+        Unsigned integers as wide as they need to be, shape (n_words,), in order of the text: row
+        in the vocabulary, and the code points of the passage the word stands at.
     """
 
     vocabulary: list[str]
@@ -68,26 +69,34 @@ class PassageWords:
     sentence_offsets: NDArray[np.int64]
     sentences: NDArray[np.int32]
     word_offsets: NDArray[np.int64]
-    words: NDArray[np.uint16] | NDArray[np.uint32]
+    words: NDArray[np.unsignedinteger]
+    starts: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.unsignedinteger]
 
 
-def cut_words(text: str) -> tuple[list[tuple[int, int]], list[list[str]]]:
+def cut_words(
+    text: str,
+) -> tuple[list[tuple[int, int]], list[list[tuple[int, int, str]]]]:
     """Cut one passage into sentences, and each into its words.
 
     Returns
     -------
     spans, words
-        Of at most 60 sentences, and of what follows them.
+        Start and end of at most 60 sentences, and of what follows them; and start, end and folded
+        form of the words of each.
 
     Examples
     --------
     >>> cut_words("Dr. Lee left. Why?")
-    ([(0, 13), (14, 18)], [['dr', 'lee', 'left'], ['why']])
+    ([(0, 13), (14, 18)], [[(0, 2, 'dr'), (4, 7, 'lee'), (8, 12, 'left')], [(14, 17, 'why')]])
     """
     spans = sentence_spans(text)
     if len(spans) > MAX_SENTENCES:
         spans[MAX_SENTENCES:] = [(spans[MAX_SENTENCES][0], len(text))]
-    return spans, [words(text[start:end]) for start, end in spans]
+    return spans, [
+        [(begin + start, begin + end, word) for start, end, word in word_spans(text[begin:last])]
+        for begin, last in spans
+    ]
 
 
 def stem_key(stemmed: str) -> int:
@@ -105,15 +114,18 @@ class _Gathered:
         self._n_words: list[NDArray[np.int32]] = []
 
     def add(self, text: str) -> NDArray[np.uint32]:
-        """Cut a passage; returns its words' rows in the vocabulary."""
+        """Cut a passage; returns row, start and length of its words: shape (n_words, 3)."""
         spans, found = cut_words(text)
         self._n_sentences.append(len(spans))
         self._sentences.append(np.array(spans, np.int32).reshape(-1, 2))
         self._n_words.append(np.array([len(inside) for inside in found], np.int32))
         vocabulary = self.vocabulary
-        return np.array(
-            [vocabulary.setdefault(word, len(vocabulary)) for word in chain(*found)], np.uint32
-        )
+        cut = [
+            (vocabulary.setdefault(word, len(vocabulary)), start, end - start)
+            for inside in found
+            for start, end, word in inside
+        ]
+        return np.array(cut, np.uint32).reshape(-1, len(_COLUMNS))
 
     def arrays(self, languages: Sequence[str]) -> dict[str, NDArray[np.generic]]:
         """All arrays of ``PassageWords`` but the words themselves."""
@@ -136,9 +148,10 @@ def cut_passage_words(texts: Iterable[str], languages: Sequence[str]) -> Passage
         Main languages of the documents.
     """
     gathered = _Gathered()
-    rows = [gathered.add(text) for text in texts]
-    found = np.concatenate([np.zeros(0, np.uint32), *rows])
-    return _table(list(gathered.vocabulary), {**gathered.arrays(languages), "words": found})
+    found = [gathered.add(text) for text in texts]
+    columns = np.concatenate([np.zeros((0, len(_COLUMNS)), np.uint32), *found]).T
+    arrays = {**gathered.arrays(languages), **dict(zip(_COLUMNS, columns, strict=True))}
+    return _table(list(gathered.vocabulary), arrays)
 
 
 def write_passage_words(folder: Path, texts: Iterable[str], languages: Sequence[str]) -> None:
@@ -153,26 +166,29 @@ def write_passage_words(folder: Path, texts: Iterable[str], languages: Sequence[
     """
     gathered = _Gathered()
     raw = folder / _RAW_FILE
+    most = np.zeros(len(_COLUMNS), np.int64)
     with raw.open("wb") as file:
         for text in texts:
-            file.write(gathered.add(text).tobytes())
+            found = gathered.add(text)
+            most = np.maximum(most, found.max(axis=0, initial=0))
+            file.write(found.tobytes())
     for name, array in gathered.arrays(languages).items():
         np.save(folder / f"{name}.npy", array)
     vocabulary = json.dumps(list(gathered.vocabulary), ensure_ascii=False, indent=0)
     (folder / _VOCABULARY_FILE).write_text(vocabulary + "\n", encoding="utf-8")
-    _write_words(folder / "words.npy", raw, len(gathered.vocabulary))
+    for column, name in enumerate(_COLUMNS):
+        _write_column(folder / f"{name}.npy", raw, column, np.min_scalar_type(most[column]))
     raw.unlink()
 
 
-def _write_words(path: Path, raw: Path, n_vocabulary: int) -> None:
-    """Copy rows from a raw file, in half the space where the vocabulary allows it."""
-    kind = np.uint16 if n_vocabulary <= 1 << 16 else np.uint32
-    n_words = raw.stat().st_size // np.dtype(np.uint32).itemsize
-    header = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": (n_words,)}
+def _write_column(path: Path, raw: Path, column: int, kind: np.dtype[np.unsignedinteger]) -> None:
+    """Copy a column of a raw file, which need not fit in memory."""
+    n_rows = raw.stat().st_size // (np.dtype(np.uint32).itemsize * len(_COLUMNS))
+    header = {"descr": kind.str, "fortran_order": False, "shape": (n_rows,)}
     with raw.open("rb") as source, path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        while (part := np.fromfile(source, np.uint32, _WORDS_AT_ONCE)).size:
-            file.write(part.astype(kind).tobytes())
+        while (part := np.fromfile(source, np.uint32, _ROWS_AT_ONCE * len(_COLUMNS))).size:
+            file.write(part[column :: len(_COLUMNS)].astype(kind).tobytes())
 
 
 def read_passage_words(folder: Path, n_passages: int) -> PassageWords | None:
@@ -196,7 +212,7 @@ def read_passage_words(folder: Path, n_passages: int) -> PassageWords | None:
         and len(arrays["sentence_offsets"]) == n_passages + 1
         and arrays["sentence_offsets"][-1] == len(arrays["sentences"])
         and len(arrays["word_offsets"]) == len(arrays["sentences"]) + 1
-        and arrays["word_offsets"][-1] == len(arrays["words"])
+        and all(arrays["word_offsets"][-1] == len(arrays[name]) for name in _COLUMNS)
     ):
         raise IndexCorruptError(f"{folder} cannot be read: its files do not fit together")
     return _table(vocabulary, arrays)
