@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from encoders.protocol import Embeddings
 from encoders.word2vec import Word2VecEncoder
 from encoders.words import stem
+from ingest.errors import IndexCorruptError
 from pipeline.search.answer import Highlight, WordContribution
 from pipeline.version.passage_words import MAX_SENTENCES, PassageWords, stem_key
 
@@ -202,6 +203,10 @@ class _Cut:
         )
         ascending = np.sort(words)
         distinct = ascending[np.concatenate([ascending[:1] >= 0, ascending[1:] != ascending[:-1]])]
+        if distinct.size and distinct[-1] >= len(table.vocabulary):
+            raise IndexCorruptError(
+                "a passage holds a word that the version does not know; run trine versions verify"
+            )
         owners = np.repeat(np.arange(len(sentences)), np.concatenate(n_words))
         places = np.searchsorted(distinct, words)
         return cls(first_sentences, sentences, owners, distinct, places, starts, lengths)
