@@ -129,7 +129,8 @@ def read_array(path: Path) -> NDArray[np.float32]:
         If the file is missing or no such array.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        # A plain view: numpy.memmap pays for its own class at every slice.
+        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError) as error:
         raise EncoderError(f"cannot read encoder state {path}: {error}") from error
     if array.dtype != np.float32:

@@ -144,43 +144,43 @@ class Word2VecEncoder(TermEncoder):
         self._learn_idf(terms, document_frequencies, n_texts)
         return self
 
-    def mean_similarities(
-        self, texts: Sequence[Sequence[str]], query: Embeddings
-    ) -> NDArray[np.float64]:
-        """How near the words of texts are to a query, on average.
+    def rows(self, words: Iterable[str]) -> NDArray[np.int64]:
+        """Row of each word in the vocabulary; -1 for stop words, and words that have no vector."""
+        left_out = all_stop_words(self.languages)
+        known = self._vocabulary
+        found = (-1 if word in left_out else known.get(word, -1) for word in words)
+        return np.fromiter(found, np.int64)
+
+    def nearness(
+        self, rows: NDArray[np.int64], query: Embeddings
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """How near words are to a query, and how much each of them weighs.
+
+        The mean cosine of a text's words with the query, each weighing as much as in the text's
+        embedding (IDF times the length of its vector), is the sum of their nearness over the sum
+        of their weights.
 
         Parameters
         ----------
-        texts
-            Words of each text.
+        rows
+            int64, shape (n,): distinct rows, as ``rows`` gives them; -1 may stand several times.
         query
             A query's embedding: float32, shape (dimension,).
 
         Returns
         -------
-        float64, shape (n_texts,)
-            Mean cosine of a text's words with the query, each weighing as much as it does in the
-            text's embedding (IDF times the length of its vector); 0 where no word is known.
+        nearness, weights
+            float64, shape (n,) each; 0 where the row is -1.
         """
         idf, vectors = self._fitted()
-        left_out = all_stop_words(self.languages)
-        known = [
-            [
-                row
-                for word in text
-                if (row := self._vocabulary.get(word)) is not None and word not in left_out
-            ]
-            for text in texts
-        ]
-        rows = np.array([row for text in known for row in text], dtype=np.int64)
-        owners = np.repeat(np.arange(len(texts)), [len(text) for text in known])
-        distinct, places = np.unique(rows, return_inverse=True)
-        chosen = vectors[distinct]
-        near = idf[distinct] * (chosen @ query)
-        far = idf[distinct] * np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
-        total = np.bincount(owners, far[places], minlength=len(texts))
-        sums = np.bincount(owners, near[places], minlength=len(texts))
-        return np.divide(sums, total, out=np.zeros(len(texts)), where=total > 0)
+        near, weights = np.zeros(len(rows)), np.zeros(len(rows))
+        known = np.flatnonzero(rows >= 0)
+        # In order of the rows: a product's last bits depend on where a row stands in it.
+        places = known[np.argsort(rows[known])]
+        chosen = vectors[rows[places]]
+        near[places] = idf[rows[places]] * (chosen @ query)
+        weights[places] = idf[rows[places]] * np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
+        return near, weights
 
     def term(self, word: str) -> str:
         """The word itself."""

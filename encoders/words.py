@@ -69,6 +69,7 @@ STEMMERS = MappingProxyType(
 
 _STOP_WORDS_FOLDER = Path(__file__).parent / "stop_words"
 _STEM_CACHE_SIZE = 1 << 18  # about 40 MB when full; a large English collection's whole vocabulary
+_FOLD_CACHE_SIZE = 1 << 16
 
 # 's, n't and the like: the tail is matched, so it starts no word of its own, but not captured.
 _CONTRACTION = r"(?:['\u2019](?:[sS]|[tT]|[rR][eE]|[vV][eE]|[lL][lL]|[dD]|[mM])\b)?"
@@ -253,13 +254,14 @@ def _character_pairs(text: str, start: int, end: int) -> Iterator[tuple[int, int
         yield first, last, text[first:last]
 
 
-def _folded_words(token: str) -> list[str]:
+@lru_cache(maxsize=_FOLD_CACHE_SIZE)
+def _folded_words(token: str) -> tuple[str, ...]:
     """Fold one token; CamelCase gives the whole word, then its parts."""
     whole = token.lower() if token.isascii() else _fold(token)
     if _CAMEL.search(token) is None:
-        return [whole]
+        return (whole,)
     parts = _CAMEL_BORDER.split(token)
-    return [whole, *map(_fold, parts)] if len(parts) > 1 else [whole]
+    return (whole, *map(_fold, parts)) if len(parts) > 1 else (whole,)
 
 
 def _fold(token: str) -> str:

@@ -37,6 +37,20 @@ def test_a_text_is_the_weighted_mean_of_its_words() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_the_nearness_of_words_adds_up_to_a_texts_mean_cosine() -> None:
+    encoder = Word2VecEncoder(dimension=6).fit(CORPUS)
+    query = encoder.encode_queries(["blue sky"])[0]
+    rows = encoder.rows(["apples", "the", "unheard", "red"])
+    assert (rows >= 0).tolist() == [True, False, False, True]
+    near, weights = encoder.nearness(rows, query)
+    chosen = encoder.vectors[rows[[0, 3]]]
+    lengths = np.linalg.norm(chosen, axis=1)
+    np.testing.assert_allclose(weights[[0, 3]], encoder.idf[rows[[0, 3]]] * lengths, rtol=1e-5)
+    np.testing.assert_allclose(near[[0, 3]] / weights[[0, 3]], chosen @ query / lengths, rtol=1e-5)
+    assert not near[1:3].any()
+    assert not weights[1:3].any()
+
+
 def test_weights_count_documents() -> None:
     encoder = Word2VecEncoder(dimension=2).fit(CORPUS)
     assert encoder.idf[encoder.vocabulary["apples"]] == pytest.approx(log(21 / 11) + 1)

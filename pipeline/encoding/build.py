@@ -39,10 +39,14 @@ from pipeline.version.open_version import (
     PassageTable,
     open_version,
 )
+from pipeline.version.passage_words import PASSAGE_WORDS_FOLDER
 from pipeline.version.spelling import SPELLING_FOLDER
 from pipeline.version.suggestions import SUGGESTIONS_FOLDER
 
 __all__ = ["BuildSummary", "build_version"]
+
+# What earlier releases did not keep in a version.
+_LATER_FOLDERS = (SPELLING_FOLDER, SUGGESTIONS_FOLDER, PASSAGE_WORDS_FOLDER)
 
 
 def build_version(
@@ -215,10 +219,8 @@ class _Build:
             and parent.manifest.settings == self._settings.to_manifest()
             # From another place the next trine reindex must read there.
             and parent.manifest.sources == sources
-            # Built by a release that neither corrected nor completed yet: so it learns to.
-            and all(
-                (parent.folder / name).is_dir() for name in (SPELLING_FOLDER, SUGGESTIONS_FOLDER)
-            )
+            # Built by a release that kept less than this one does: so it learns to.
+            and all((parent.folder / name).is_dir() for name in _LATER_FOLDERS)
         )
 
     def _build(
@@ -236,6 +238,7 @@ class _Build:
         files = CorpusFiles(self._folder, store, inherited, self._stages)
         files.write_metadata()
         cut = files.write_passages(bert)
+        files.write_passage_words(cut, languages)
         files.write_spelling(languages)
         files.write_suggestions(languages)
         if "bm25" in self._settings.signals:

@@ -1,4 +1,4 @@
-"""What a version holds besides its signals: metadata, passages, and words to correct misspellings.
+"""What a version holds besides its signals: metadata, passages, words, completions.
 
 What belongs to documents that stayed as they were is taken over from the parent.
 """
@@ -14,12 +14,17 @@ from ingest.documents import Document
 from pipeline.encoding.document_languages import DocumentLanguages
 from pipeline.encoding.inheritance import Inheritance
 from pipeline.encoding.links import link_file
-from pipeline.encoding.passages import PassageCut, cut_all_passages
+from pipeline.encoding.passages import PassageCut, cut_all_passages, texts_of_passages
 from pipeline.encoding.stages import Stages
 from pipeline.version.document_store import FILE_NAME as DOCUMENTS_NAME
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.metadata_columns import write_metadata_columns
 from pipeline.version.open_version import METADATA_FOLDER, PASSAGES_FOLDER, write_passage_table
+from pipeline.version.passage_words import (
+    PASSAGE_WORDS_FOLDER,
+    update_passage_words,
+    write_passage_words,
+)
 from pipeline.version.spelling import SPELLING_FOLDER, read_spelling, write_spelling
 from pipeline.version.suggestions import SUGGESTIONS_FOLDER, write_suggestions
 
@@ -79,6 +84,28 @@ class CorpusFiles:
             else:
                 write_passage_table(folder, cut.table)
         return cut
+
+    def write_passage_words(self, cut: PassageCut, languages: DocumentLanguages) -> None:
+        """Cut the passages that are new into sentences and words, and write those of all."""
+        folder = self._folder / PASSAGE_WORDS_FOLDER
+        folder.mkdir()
+        store, inherited = self._store, self._inherited
+        known = None
+        if inherited is not None and inherited.parent.manifest.languages == list(languages.main):
+            known = inherited.parent.passage_words
+        with self._stages.stage("words", store.n_documents) as advance:
+            if known is None or inherited is None:
+                documents = (advance.each(document) for document in store.stream())
+                texts = texts_of_passages(documents, cut.table)
+                write_passage_words(folder, texts, languages.main)
+            elif inherited.has_same_texts and np.all(cut.origins >= 0):
+                inherited.link(PASSAGE_WORDS_FOLDER, folder)
+            else:
+                rows = cut.fresh_rows()
+                advance(store.n_documents - len(rows))
+                documents = (advance.each(document) for document in store.stream(rows))
+                texts = texts_of_passages(documents, cut.table, rows)
+                update_passage_words(folder, known, cut.origins, texts, languages.main)
 
     def write_spelling(self, languages: DocumentLanguages) -> None:
         """Count the words of documents that came or went, and write those of all."""

@@ -131,9 +131,7 @@ def _fresh_passages(
     encoder: BertEncoder, store: DocumentStore, cut: PassageCut
 ) -> Iterator[tuple[str, str]]:
     """Title and text of each passage that was not taken over, in order."""
-    offsets = cut.table.offsets
-    # A document's passages are all taken over or all cut anew.
-    rows = np.flatnonzero(cut.origins[offsets[:-1]] < 0)
+    offsets, rows = cut.table.offsets, cut.fresh_rows()
     for begin in range(0, len(rows), _DOCUMENTS_AT_ONCE):
         part = rows[begin : begin + _DOCUMENTS_AT_ONCE].tolist()
         documents = store.documents(part)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.version.document_store import DocumentStore
 from pipeline.version.encoder_text import title_limit
 from pipeline.version.open_version import PassageTable
 
-__all__ = ["PassageCut", "cut_all_passages"]
+__all__ = ["PassageCut", "cut_all_passages", "texts_of_passages"]
 
 # Without a transformer nothing limits a passage but a reader's patience.
 _WORDS_PER_PASSAGE = 180
@@ -44,6 +45,10 @@ class PassageCut:
     table: PassageTable
     n_tokens: NDArray[np.int64]
     origins: NDArray[np.int64]
+
+    def fresh_rows(self) -> NDArray[np.int64]:
+        """Documents that were cut anew; a document's passages are all taken over or all not."""
+        return np.flatnonzero(self.origins[self.table.offsets[:-1]] < 0)
 
 
 def cut_all_passages(
@@ -110,6 +115,16 @@ def _cut_runs(
         offsets,
         (every, np.concatenate(pages), np.concatenate(n_tokens), np.full(len(every), -1)),
     )
+
+
+def texts_of_passages(
+    documents: Iterable[Document], table: PassageTable, rows: Iterable[int] | None = None
+) -> Iterator[str]:
+    """Text of each passage of documents, given in the order of ``rows`` (all when ``None``)."""
+    for row, document in zip(itertools.count() if rows is None else rows, documents, strict=False):
+        begin, end = table.offsets[row : row + 2].tolist()
+        for start, stop in table.spans[begin:end].tolist():
+            yield document.text[start:stop]
 
 
 def _cut(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ingest.errors import QueryError
 from pipeline.search.arrangement import Arrangement, Arranger
 from pipeline.search.calibration import probabilities
-from pipeline.search.query import RESULT_WINDOW, Query
-from pipeline.search.ranking import Ranking, Retrieval
+from pipeline.search.query import Query
+from pipeline.search.ranking import EVERYTHING, Ranking, Retrieval
 from pipeline.search.variety import N_VARIED
 from pipeline.version.metadata_columns import MetadataColumns
 
@@ -71,7 +71,7 @@ def cut_page(
     total, matching, arrangement = retrieval.total, None, None
     # Documents that others stand for take no place on a page, so as many more are needed.
     reach = end if arrange is None else max(end + N_VARIED, query.rerank_depth)
-    ranking = retrieval.rank(reach if query.min_probability is None else RESULT_WINDOW)
+    ranking = retrieval.rank(reach if query.min_probability is None else EVERYTHING)
     if query.min_probability is not None:
         ranking = ranking.take(_probabilities(ranking, certain, best_bm25) >= query.min_probability)
         total, matching = len(ranking), ranking.rows
@@ -83,7 +83,7 @@ def cut_page(
     if query.sort and matching is not None:
         rows = _sorted_rows(query.sort, matching, metadata)[begin:end]
         ranking = retrieval.rank_rows(rows)
-    else:
+    elif begin or end < len(ranking):
         ranking = ranking.take(np.arange(min(begin, len(ranking)), min(end, len(ranking))))
     probability = _probabilities(ranking, certain, best_bm25)
     return Page(ranking, probability, best, total, matching, arrangement)
@@ -96,9 +96,10 @@ def _probabilities(
     if "bm25" in evidence:
         # Where no word of the query can match, every score is 0 already.
         evidence["bm25"] = evidence["bm25"] / (best_bm25 or 1.0)
-    return probabilities(
-        evidence, np.array([row in certain for row in ranking.rows.tolist()], np.bool_)
-    )
+    is_certain = np.zeros(len(ranking), np.bool_)
+    if certain:
+        is_certain[:] = [row in certain for row in ranking.rows.tolist()]
+    return probabilities(evidence, is_certain)
 
 
 def _sorted_rows(

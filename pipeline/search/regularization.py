@@ -53,14 +53,31 @@ def regularization(
     n_documents = scores.shape[-1]
     if n_documents < 3:
         return np.zeros(scores.shape)
-    n_neighbors = min(_N_NEIGHBORS, n_documents - 1)
-    nearest = np.argsort(-similarity, axis=-1, kind="stable")[..., :n_neighbors]
-    cosine = np.clip(np.take_along_axis(similarity, nearest, axis=-1), 0, 1)
-    weight = _STRENGTH * cosine**_SHARPNESS
-    theirs = np.take_along_axis(scores[..., None, :], nearest, axis=-1)
+    cosine, theirs = _nearest(scores, similarity, min(_N_NEIGHBORS, n_documents - 1))
+    weight = _STRENGTH * np.minimum(np.maximum(cosine, 0), 1) ** _SHARPNESS
     difference = theirs - scores[..., None]
     added: NDArray[np.float64] = (weight * difference).sum(axis=-1) / (1 + weight.sum(axis=-1))
     return added
+
+
+def _nearest(
+    scores: NDArray[np.float64], similarity: NDArray[np.float64], n_neighbors: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each document's nearest ones: how alike they are, and their scores; shape (..., n, k)."""
+    n_documents = scores.shape[-1]
+    left = similarity.reshape(-1, n_documents).copy()
+    rows = np.arange(len(left))
+    nearest = np.empty((len(left), n_neighbors), np.int64)
+    cosine = np.empty(nearest.shape)
+    for position in range(n_neighbors):
+        # The first of equals, as a stable sort has it, which takes twice as long for so few.
+        nearest[:, position] = best = left.argmax(axis=-1)
+        cosine[:, position] = left[rows, best]
+        left[rows, best] = -2.0
+    # Of many lists of scores, each document looks into its own.
+    theirs = scores.reshape(-1)[nearest + (rows // n_documents * n_documents)[:, None]]
+    shape = (*scores.shape, n_neighbors)
+    return cosine.reshape(shape), theirs.reshape(shape)
 
 
 def similarities(embeddings: Embeddings) -> NDArray[np.float64]:
@@ -76,12 +93,11 @@ def similarities(embeddings: Embeddings) -> NDArray[np.float64]:
     float64, shape (n, n)
         Cosines, 0 where they are below; -1 on the diagonal, for none is its own neighbour.
     """
-    products = np.concatenate(
-        [
-            embeddings[start : start + _BLOCK_ROWS] @ embeddings.T
-            for start in range(0, max(len(embeddings), 1), _BLOCK_ROWS)
-        ]
-    )
-    similarity: NDArray[np.float64] = np.clip(products, 0, None).astype(np.float64)
-    np.fill_diagonal(similarity, -1.0)
+    n_documents = len(embeddings)
+    products = np.empty((n_documents, n_documents), np.float32)
+    for start in range(0, n_documents, _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        np.matmul(embeddings[block], embeddings.T, out=products[block])
+    similarity: NDArray[np.float64] = np.maximum(products, 0, dtype=np.float64)
+    similarity.flat[:: n_documents + 1] = -1.0
     return similarity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import isnan
 
 import numpy as np
 
@@ -17,14 +18,15 @@ from pipeline.search.answer import (
     WordContribution,
 )
 from pipeline.search.attribution import attribute_words
-from pipeline.search.highlighting import PassageMarker
+from pipeline.search.highlighting import Nearness, PassageMarker
 from pipeline.search.paging import Page
 from pipeline.search.passage_choice import best_passage_rows, passage_of
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText
 from pipeline.search.ranking import Ranking
-from pipeline.search.signals import Scorer
+from pipeline.search.signals import Scorer, VectorScorer
 from pipeline.version.open_version import OpenVersion
+from pipeline.version.passage_words import PassageWords, cut_passage_words
 
 __all__ = ["show_hits"]
 
@@ -72,11 +74,16 @@ def show_hits(
         )
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
-        marker = _marker(version, parsed, rarity, forms)
-        marked = marker.mark(
-            [passage.text for passage in shown], [_passage_words(each) for each in attributions]
-        )
+        table, table_rows = version.passage_words, passage_rows.tolist()
+        if table is None:
+            texts = [passage.text for passage in shown]
+            table = cut_passage_words(texts, version.manifest.languages)
+            table_rows = list(range(len(texts)))
+        marker = _marker(version, table, scorers, parsed, rarity, forms)
+        brought = [_brought(each) for each in attributions] if query.explain_words else ()
+        marked = marker.mark(table_rows, brought)
     ranking = page.ranking
+    explanations = _explanations(ranking) if query.explain else [{} for _ in shown]
     return [
         Hit(
             rank=(query.page - 1) * query.k + position + 1,
@@ -89,7 +96,7 @@ def show_hits(
             highlights=marked[position],
             metadata=document.metadata,
             names=list(document.names),
-            explanation=_explanation(ranking, position) if query.explain else {},
+            explanation=explanations[position],
             regularization=float(ranking.regularization[position]),
             exactness=float(ranking.exactness[position]),
             attribution=attributions[position],
@@ -108,7 +115,7 @@ def _collapsed_ids(version: OpenVersion, page: Page) -> dict[int, list[str]]:
     return {row: version.documents.doc_ids(rows) for row, rows in folded.items() if rows}
 
 
-def _passage_words(attribution: Attribution | None) -> list[WordContribution]:
+def _brought(attribution: Attribution | None) -> list[WordContribution]:
     """What bert found in each word of a passage, where it was asked."""
     entries = attribution.document.get("bert", []) if attribution else []
     return [entry for entry in entries if entry.source == "passage"]
@@ -116,6 +123,8 @@ def _passage_words(attribution: Attribution | None) -> list[WordContribution]:
 
 def _marker(
     version: OpenVersion,
+    table: PassageWords,
+    scorers: Mapping[str, Scorer],
     parsed: ParsedText,
     rarity: Callable[[str], float],
     forms: Callable[[str], Collection[str]],
@@ -124,15 +133,22 @@ def _marker(
     marked = {word for phrase in parsed.phrases for word in phrase}
     if not parsed.keywords.stems:
         marked |= set(words(parsed.meaning))
-    word2vec = version.encoders.get("word2vec")
-    return PassageMarker(
-        parsed.meaning,
-        parsed.keywords.all_stems,
-        marked,
-        word2vec if isinstance(word2vec, Word2VecEncoder) else None,
-        rarity,
-        forms,
+    nearness = _nearness(version, table, scorers, parsed.meaning)
+    return PassageMarker(table, parsed.keywords.all_stems, marked, nearness, rarity, forms)
+
+
+def _nearness(
+    version: OpenVersion, table: PassageWords, scorers: Mapping[str, Scorer], meaning: str
+) -> Nearness | None:
+    encoder = version.encoders.get("word2vec")
+    if not isinstance(encoder, Word2VecEncoder):
+        return None
+    scorer = scorers.get("word2vec")
+    asked = (
+        scorer.query if isinstance(scorer, VectorScorer) else encoder.encode_queries([meaning])[0]
     )
+    rows = version.word_vector_rows if table is version.passage_words else None
+    return Nearness(encoder, asked, encoder.rows(table.vocabulary) if rows is None else rows)
 
 
 def _reranker_explanation(ranking: Ranking, position: int) -> RerankerExplanation | None:
@@ -142,16 +158,19 @@ def _reranker_explanation(ranking: Ranking, position: int) -> RerankerExplanatio
     return RerankerExplanation(raw, float(ranking.reranking[position]))
 
 
-def _explanation(ranking: Ranking, position: int) -> dict[str, SignalExplanation]:
-    found = {}
-    for index, name in enumerate(ranking.signals):
-        raw = float(ranking.raw[index, position])
-        rank = int(ranking.ranks[index, position])
-        found[name] = SignalExplanation(
-            raw=None if np.isnan(raw) else raw,
-            normalized=float(ranking.normalized[index, position]),
-            weight=float(ranking.weights[index]),
-            contribution=float(ranking.contributions[index, position]),
-            rank=rank or None,
-        )
-    return found
+def _explanations(ranking: Ranking) -> list[dict[str, SignalExplanation]]:
+    """What each signal gave to each hit's score."""
+    weights = ranking.weights.tolist()
+    # Whole arrays at once: taking single numbers out of one costs more than all the rest.
+    columns = (ranking.raw, ranking.normalized, ranking.contributions, ranking.ranks)
+    return [
+        {
+            name: SignalExplanation(
+                None if isnan(raw) else raw, normalized, weight, given, rank or None
+            )
+            for name, weight, raw, normalized, given, rank in zip(
+                ranking.signals, weights, *of_hit, strict=True
+            )
+        }
+        for of_hit in zip(*(column.T.tolist() for column in columns), strict=True)
+    ]

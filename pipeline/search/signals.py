@@ -66,6 +66,7 @@ class KeywordScorer:
         # What the first candidates scored, so that it is not computed again. Only theirs: a longer
         # list may differ in the last bit, and a document's score from page to page.
         self._known: dict[int, float] | None = None
+        self._knows_all = False
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
         """The best ``depth`` documents; ``total`` counts every match."""
@@ -78,11 +79,14 @@ class KeywordScorer:
             found = Candidates(rows[kept][:depth], scores[kept][:depth], n_kept)
         if self._known is None:
             self._known = dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+            self._knows_all = allowed is None and found.total == len(found.rows)
         return found
 
     def scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """BM25 score; 0 where no word of the query occurs."""
         known = self._known or {}
+        if self._knows_all:
+            return np.array([known.get(row, 0.0) for row in rows.tolist()], np.float64)
         result = np.array([known.get(row, np.nan) for row in rows.tolist()], np.float64)
         unknown = np.isnan(result)
         result[unknown] = self._index.scores(self._query, rows[unknown])
@@ -145,6 +149,24 @@ class VectorScorer:
         return np.full(len(rows), np.nan) if self._vectors is None else self._vectors.of(rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _BestPassages:
+    """Best passages of documents, and their scores, in ascending order of document rows."""
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    passages: NDArray[np.int64]
+
+    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """Those of the given documents; ``None`` unless all of them are among these."""
+        if not len(self.rows):
+            return None
+        where = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        if not np.array_equal(self.rows[where], rows):
+            return None
+        return self.scores[where], self.passages[where]
+
+
 class PassageScorer:
     """bert: documents whose best passage is near the query."""
 
@@ -152,6 +174,9 @@ class PassageScorer:
         self.query = query
         self._passages = passages
         self._vectors = _BoundVectors(index, query) if query.any() else None
+        # The best passages of the documents last asked for, in ascending order of their rows:
+        # those that are ranked first are asked for again to be smoothed, and again to be shown.
+        self._known: _BestPassages | None = None
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
         """The ``depth`` documents with the nearest passages."""
@@ -186,6 +211,15 @@ class PassageScorer:
         self, rows: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Score of each document, NaN where the signal abstains, and its best passage's row."""
+        known = self._known
+        if known is not None and (found := known.of(rows)) is not None:
+            return found
+        scores, passages = self._find_best(rows)
+        order = np.argsort(rows, kind="stable")
+        self._known = _BestPassages(rows[order], scores[order], passages[order])
+        return scores, passages
+
+    def _find_best(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         offsets = self._passages.offsets
         first = np.asarray(offsets[rows])
         if self._vectors is None or not len(rows):

@@ -22,8 +22,15 @@ __all__ = [
 ]
 
 
-def load_array(path: Path, dtype: DTypeLike, *, n_dimensions: int = 1) -> NDArray[Any]:
+def load_array(
+    path: Path, dtype: DTypeLike | type[np.unsignedinteger[Any]], *, n_dimensions: int = 1
+) -> NDArray[Any]:
     """Map an array into memory, read-only.
+
+    Parameters
+    ----------
+    dtype
+        What its entries must be; ``np.unsignedinteger`` stands for any width.
 
     Raises
     ------
@@ -37,10 +44,16 @@ def load_array(path: Path, dtype: DTypeLike, *, n_dimensions: int = 1) -> NDArra
         # A damaged header makes NumPy's parser fail in half a dozen ways, EOFError among them.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise IndexCorruptError(f"{path} cannot be read as an array: {reason}") from error
-    if array.dtype != np.dtype(dtype) or array.ndim != n_dimensions:
+    fits = (
+        np.issubdtype(array.dtype, np.unsignedinteger)
+        if dtype is np.unsignedinteger
+        else array.dtype == np.dtype(dtype)
+    )
+    if not fits or array.ndim != n_dimensions:
+        wanted = "unsigned integers" if dtype is np.unsignedinteger else np.dtype(dtype)
         raise IndexCorruptError(
             f"{path} holds {array.dtype} in {array.ndim} dimensions, "
-            f"expected {np.dtype(dtype)} in {n_dimensions}"
+            f"expected {wanted} in {n_dimensions}"
         )
     return array
 

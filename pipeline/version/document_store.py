@@ -34,6 +34,7 @@ __all__ = ["FILE_NAME", "CorpusChange", "CorpusComparison", "DocumentSpool", "Do
 
 FILE_NAME = "documents.sqlite"
 _BATCH = 1000
+_REMEMBERED_NAMES = 1000
 T = TypeVar("T")
 _COLUMNS = "doc_id, title, text, url, metadata, names, page_starts, content_hash"
 _SPOOL_TABLE = """
@@ -230,6 +231,9 @@ class DocumentStore:
         # sqlite3's connections are part of a cycle each: without this, the file would stay open
         # until Python collects garbage.
         weakref.finalize(self, _close_all, self._idle)
+        # One query asks for its own name several times. A method under lru_cache would be
+        # another cycle.
+        self._named: dict[str, list[tuple[str, int]]] = {}
         (self.n_documents,) = self._fetch("SELECT count(*) FROM documents")[0]
 
     def _connect(self) -> sqlite3.Connection:
@@ -278,9 +282,10 @@ class DocumentStore:
                 title=title,
                 text=text,
                 url=url,
-                metadata=json.loads(metadata),
-                names=tuple(json.loads(names)),
-                page_starts=tuple(json.loads(page_starts)),
+                # Most documents have none of these, and a parser takes its time to find out.
+                metadata={} if metadata == "{}" else json.loads(metadata),
+                names=() if names == "[]" else tuple(json.loads(names)),
+                page_starts=() if page_starts == "[]" else tuple(json.loads(page_starts)),
             )
         except (ValueError, TypeError) as error:
             raise IndexCorruptError(f"{self._path}: document {doc_id!r} is damaged") from error
@@ -367,9 +372,7 @@ class DocumentStore:
         list of (document_row, case_exact)
         """
         exact: dict[int, bool] = {}
-        for found, row in self._fetch(
-            "SELECT name, document_row FROM names WHERE folded = ?", (fold_name(name),)
-        ):
+        for found, row in self._rows_called(fold_name(name)):
             exact[row] = exact.get(row, False) or _trimmed(found) == _trimmed(name)
         return sorted(exact.items())
 
@@ -418,6 +421,14 @@ class DocumentStore:
             unchanged=n_unchanged,
         )
         return CorpusComparison(change, unchanged, same_text, parent.n_documents)
+
+    def _rows_called(self, folded: str) -> list[tuple[str, int]]:
+        if (known := self._named.get(folded)) is None:
+            known = self._fetch("SELECT name, document_row FROM names WHERE folded = ?", (folded,))
+            if len(self._named) >= _REMEMBERED_NAMES:
+                self._named.clear()
+            self._named[folded] = known
+        return known
 
     def content_hashes(self) -> dict[str, str]:
         """doc_id -> content hash."""

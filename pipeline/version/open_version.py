@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from encoders.protocol import Encoder
 from encoders.registry import load_encoder
+from encoders.word2vec import Word2VecEncoder
 from ingest.documents import Passage
 from ingest.errors import IndexCorruptError, TrineError
 from pipeline.version.arrays import check_offsets, load_array
@@ -18,6 +20,11 @@ from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.keyword_index import KeywordIndex
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
 from pipeline.version.metadata_columns import MetadataColumns
+from pipeline.version.passage_words import (
+    PASSAGE_WORDS_FOLDER,
+    PassageWords,
+    read_passage_words,
+)
 from pipeline.version.vector_index import VectorIndex
 
 __all__ = [
@@ -106,6 +113,7 @@ class OpenVersion:
     vectors: dict[str, VectorIndex]
     encoders: dict[str, Encoder]
     hold: VersionHold
+    passage_words: PassageWords | None = None
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -130,6 +138,14 @@ class OpenVersion:
             for name, (count, expected) in found.items()
             if count != expected
         ]
+
+    @cached_property
+    def word_vector_rows(self) -> NDArray[np.int64] | None:
+        """Word2Vec's row of each word of ``passage_words``; ``None`` without either of them."""
+        encoder = self.encoders.get("word2vec")
+        if self.passage_words is None or not isinstance(encoder, Word2VecEncoder):
+            return None
+        return encoder.rows(self.passage_words.vocabulary)
 
 
 def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
@@ -156,12 +172,13 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
             + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
             + "; activate another version (trine versions list) or rebuild (trine reindex --full)"
         )
+    passages = _read_passage_table(folder / PASSAGES_FOLDER)
     embedded = [name for name in SIGNALS if name in manifest.signals and name != "bm25"]
     version = OpenVersion(
         folder=folder,
         manifest=manifest,
         documents=DocumentStore(folder),
-        passages=_read_passage_table(folder / PASSAGES_FOLDER),
+        passages=passages,
         metadata=MetadataColumns(folder / METADATA_FOLDER),
         keywords=KeywordIndex(folder / "bm25") if "bm25" in manifest.signals else None,
         vectors={
@@ -171,6 +188,7 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
         },
         encoders={name: _read_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
         hold=hold,
+        passage_words=read_passage_words(folder / PASSAGE_WORDS_FOLDER, passages.n_passages),
     )
     if problems := version.count_problems():
         raise IndexCorruptError(f"version {manifest.version} is damaged: {problems[0]}")
