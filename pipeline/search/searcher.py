@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,8 @@ class Searcher:
         # A method decorated with lru_cache would keep every searcher alive.
         self._words = QueryWords(version.manifest.languages, version.manifest.synonyms)
         self._reranked = RerankMemory()
-        self._rarity = lru_cache(maxsize=10_000)(self._compute_rarity)
+        # Nor may it hold the searcher itself: a version is let go of as soon as nobody asks it.
+        self._rarity = lru_cache(maxsize=10_000)(partial(_rarity, version))
 
     @classmethod
     def open(
@@ -348,12 +349,13 @@ class Searcher:
             facets[name] = [FacetValue(value, count) for value, count in counted[:_N_FACET_VALUES]]
         return facets
 
-    def _compute_rarity(self, stem: str) -> float:
-        if self._version.keywords is None:
-            return 1.0
-        return best_possible_bm25(
-            [(self._version.keywords.document_frequency(stem), 1)], self.n_documents
-        )
+
+def _rarity(version: OpenVersion, stem: str) -> float:
+    """The most a document can score in BM25 for one stem."""
+    if version.keywords is None:
+        return 1.0
+    frequency = version.keywords.document_frequency(stem)
+    return best_possible_bm25([(frequency, 1)], version.manifest.n_documents)
 
 
 @dataclass
