@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ingest.errors import CorpusError, QueryError
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.evaluation.evaluate import judged_queries
+from pipeline.evaluation.folds import fold_positions
 from pipeline.evaluation.metrics import NDCG_AT_10, ndcg
 from pipeline.evaluation.significance import SIGNIFICANT, paired_randomization_test
 from pipeline.search.fusion import DEFAULT_WEIGHTS, MIN_MAX, Z_SCORE
@@ -189,7 +190,7 @@ def tune_searcher(
             figures[at] = _figures(searcher, asked, grid, query_id, judged[query_id])
             advance(1)
     folds, held_out = [], np.zeros(len(query_ids))
-    for fold in _folds([queries[query_id] for query_id in query_ids], n_folds, seed):
+    for fold in fold_positions([queries[query_id] for query_id in query_ids], n_folds, seed):
         chosen = grid.choose(np.delete(figures, fold, axis=0))
         held_out[fold] = figures[fold, chosen]
         means = figures[fold, 0].mean(), held_out[fold].mean()
@@ -299,14 +300,3 @@ def _ranked(retrieval: Retrieval, settings: Sequence[RankingSettings]) -> list[t
         found = best_rows(retrieval, weightings, fusion, _K + 1)
         ranked |= {at: tuple(rows.tolist()) for at, rows in zip(positions, found, strict=True)}
     return [ranked[at] for at in range(len(settings))]
-
-
-def _folds(texts: Sequence[str], n_folds: int, seed: int) -> list[NDArray[np.int64]]:
-    """Positions of each fold's queries; who asks the same words is in the same fold."""
-    same: dict[str, list[int]] = {}
-    for position, text in enumerate(texts):
-        same.setdefault(" ".join(text.casefold().split()), []).append(position)
-    groups = [same[text] for text in sorted(same)]
-    order = np.random.default_rng(seed).permutation(len(groups))
-    parts = [part for part in np.array_split(order, n_folds) if len(part)]
-    return [np.array(sorted(at for group in part for at in groups[group])) for part in parts]

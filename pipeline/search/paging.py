@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ingest.errors import QueryError
 from pipeline.search.arrangement import Arrangement, Arranger
-from pipeline.search.calibration import probabilities
+from pipeline.search.calibration import Recalibration, probabilities
 from pipeline.search.query import RESULT_WINDOW, Query
 from pipeline.search.ranking import Ranking, Retrieval
 from pipeline.search.variety import N_VARIED
@@ -27,7 +27,7 @@ class Page:
     ranking, probability
         The page's documents in order, and how likely each is relevant.
     best_probability
-        The highest among all candidates, whatever page is asked for.
+        The highest among all candidates, whatever page is asked for, on Trine's own level.
     total
         How many documents match.
     matching
@@ -50,6 +50,7 @@ def cut_page(
     metadata: MetadataColumns,
     best_bm25: float,
     arrange: Arranger | None = None,
+    calibration: Recalibration | None = None,
 ) -> Page:
     """Rank as far as the page reaches, and cut the page out.
 
@@ -59,6 +60,8 @@ def cut_page(
         Upper bound of the BM25 score any document can reach for this query.
     arrange
         Puts the best documents in another order before the page is cut; not with a sort.
+    calibration
+        The collection's own level of probability; Trine's where ``None``.
 
     Raises
     ------
@@ -72,8 +75,13 @@ def cut_page(
     # Documents that others stand for take no place on a page, so as many more are needed.
     reach = end if arrange is None else max(end + N_VARIED, query.rerank_depth)
     ranking = retrieval.rank(reach if query.min_probability is None else RESULT_WINDOW)
+
+    def likely(ranking: Ranking) -> NDArray[np.float64]:
+        found = _probabilities(ranking, certain, best_bm25)
+        return found if calibration is None else calibration.apply(found)
+
     if query.min_probability is not None:
-        ranking = ranking.take(_probabilities(ranking, certain, best_bm25) >= query.min_probability)
+        ranking = ranking.take(likely(ranking) >= query.min_probability)
         total, matching = len(ranking), ranking.rows
     elif query.facets or query.sort:
         matching = retrieval.matching_rows()
@@ -85,8 +93,7 @@ def cut_page(
         ranking = retrieval.rank_rows(rows)
     else:
         ranking = ranking.take(np.arange(min(begin, len(ranking)), min(end, len(ranking))))
-    probability = _probabilities(ranking, certain, best_bm25)
-    return Page(ranking, probability, best, total, matching, arrangement)
+    return Page(ranking, likely(ranking), best, total, matching, arrangement)
 
 
 def _probabilities(

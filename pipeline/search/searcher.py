@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -16,7 +16,12 @@ from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search.answer import Answer, FacetValue
 from pipeline.search.arrangement import arranger_for
-from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
+from pipeline.search.calibration import (
+    GOOD_PROBABILITY,
+    RECALIBRATED,
+    Recalibration,
+    best_possible_bm25,
+)
 from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.paging import cut_page
@@ -161,8 +166,18 @@ class Searcher:
             and np.count_nonzero(np.diff(column.offsets)) >= min_share * self.n_documents
         ]
 
-    def search(self, query: Query) -> Answer:
+    def with_ranking(self, ranking: RankingSettings) -> Searcher:
+        """The same version, answering by another ranking where a query does not say."""
+        return Searcher(self._version, collection=self.collection, ranking=ranking)
+
+    def search(self, query: Query, *, hidden: Collection[str] = ()) -> Answer:
         """Answer a query.
+
+        Parameters
+        ----------
+        hidden
+            doc_ids to answer without, as if the collection did not hold these documents; only the
+            rarity of words, their spelling and names still know them.
 
         Raises
         ------
@@ -176,11 +191,14 @@ class Searcher:
         asked = replace(query, text=corrected or query.text)
         parsed = self._parse(asked)
         best_bm25 = self._best_possible_bm25(parsed)
-        retrieval = self._retrieve(asked, parsed, best_bm25, clock)
+        retrieval = self._retrieve(asked, parsed, best_bm25, clock, hidden)
         scorers = retrieval.scorers
         with clock.stage("rank"):
             arrange = arranger_for(asked, parsed.meaning, self._version, scorers, self._reranked)
-            page = cut_page(asked, retrieval, self._version.metadata, best_bm25, arrange)
+            calibration = self._calibration(scorers)
+            page = cut_page(
+                asked, retrieval, self._version.metadata, best_bm25, arrange, calibration
+            )
         with clock.stage("facets"):
             facets = self._facets(asked, page.matching)
         with clock.stage("show"):
@@ -218,10 +236,15 @@ class Searcher:
         return self._retrieve(asked, parsed, self._best_possible_bm25(parsed), _Clock())
 
     def _retrieve(
-        self, query: Query, parsed: ParsedText, best_bm25: float, clock: _Clock
+        self,
+        query: Query,
+        parsed: ParsedText,
+        best_bm25: float,
+        clock: _Clock,
+        hidden: Collection[str] = (),
     ) -> Retrieval:
         with clock.stage("filter"):
-            allowed = self._allowed(query, parsed)
+            allowed = self._allowed(query, parsed, hidden)
         defaults = self.ranking.weights_over(self.signals, query.signals)
         names = self._signal_names(query, defaults)
         with clock.stage("encode"):
@@ -239,6 +262,19 @@ class Searcher:
                 n_stems=len(parsed.keywords.weights),
                 legibility=self._legibility,
             )
+
+    @property
+    def encoder_fingerprint(self) -> str | None:
+        """Fingerprint of the ``bert`` encoder; ``None`` where the version holds no such signal."""
+        bert = self._version.manifest.signals.get("bert")
+        return None if bert is None else bert.encoder_fingerprint
+
+    def _calibration(self, asked: Collection[str]) -> Recalibration | None:
+        """The collection's own level of probability, where it was fitted on the same evidence."""
+        kept = self.ranking.calibration
+        if kept is None or kept.encoder != self.encoder_fingerprint:
+            return None
+        return kept if all(name in asked for name in RECALIBRATED) else None
 
     @property
     def _legibility(self) -> float:
@@ -289,8 +325,14 @@ class Searcher:
             )
         return weighted
 
-    def _allowed(self, query: Query, parsed: ParsedText) -> NDArray[np.bool_] | None:
+    def _allowed(
+        self, query: Query, parsed: ParsedText, hidden: Collection[str]
+    ) -> NDArray[np.bool_] | None:
         masks = []
+        if hidden:
+            shown = np.ones(self.n_documents, np.bool_)
+            shown[self._version.documents.known_rows(hidden)] = False
+            masks.append(shown)
         if query.filter and query.filter.strip():
             masks.append(parse_filter(query.filter).rows(self._version.metadata))
         for field_name, value, wanted in parsed.filters:
