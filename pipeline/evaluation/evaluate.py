@@ -13,7 +13,12 @@ from ingest.errors import CorpusError
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.evaluation.confidence import ForeignQueries, MissingAnswers, pooled
 from pipeline.evaluation.metrics import measure
-from pipeline.evaluation.reliability import JudgedHits, Reliability, measure_reliability
+from pipeline.evaluation.reliability import (
+    N_JUDGED_HITS,
+    JudgedHits,
+    Reliability,
+    measure_reliability,
+)
 from pipeline.search.answer import Answer
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
@@ -118,9 +123,10 @@ def evaluate_searcher(
         with watched.stage(name, len(judged)) as advance:
             runs[name] = run_queries(searcher, texts, asked, advance)
     with watched.stage(HYBRID, len(judged)) as advance:
+        answers = _answers(searcher, texts, replace(base, k=_DEPTH), advance)
         runs[HYBRID] = {}
-        answers = _recorded(_answers(searcher, texts, base, advance), runs[HYBRID])
-        judged_hits = JudgedHits.collect(answers, texts, judged)
+        recorded = _recorded(answers, runs[HYBRID])
+        judged_hits = JudgedHits.collect(recorded, texts, judged)
     with watched.stage("latency", len(judged)) as advance:
         latency_ms = _latency(searcher, list(texts.values()), base)
         advance(len(judged))
@@ -165,7 +171,7 @@ def run_queries(
     """The best 100 doc_ids of each query, its own id left out, asked as ``base`` asks."""
     return {
         query_id: _found(query_id, answer)
-        for query_id, answer in _answers(searcher, texts, base, advance)
+        for query_id, answer in _answers(searcher, texts, replace(base, k=_DEPTH), advance)
     }
 
 
@@ -174,7 +180,6 @@ def judge_hits(
     queries: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
     *,
-    base: Query | None = None,
     progress: BuildProgress | None = None,
 ) -> JudgedHits:
     """The first ten hits of every judged query, with their probabilities and judgments.
@@ -187,7 +192,8 @@ def judge_hits(
     judged = judged_queries(queries, qrels)
     texts = {query_id: queries[query_id] for query_id in judged}
     with (progress or SilentProgress()).stage("judge", len(judged)) as advance:
-        answers = _answers(searcher, texts, base or Query("?"), advance)
+        # One more, for the query's own document is left out.
+        answers = _answers(searcher, texts, Query("?", k=N_JUDGED_HITS + 1), advance)
         return JudgedHits.collect(answers, texts, judged)
 
 
@@ -195,7 +201,7 @@ def _answers(
     searcher: Searcher, texts: Mapping[str, str], base: Query, advance: ProgressCallback
 ) -> Iterator[tuple[str, Answer]]:
     for query_id, text in texts.items():
-        asked = replace(base, text=text, k=_DEPTH, explain=False, highlight=False)
+        asked = replace(base, text=text, explain=False, highlight=False)
         yield query_id, searcher.search(asked)
         advance(1)
 
