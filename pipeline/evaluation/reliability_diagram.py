@@ -96,8 +96,8 @@ def _told(one: ReliabilityBin) -> str:
 
 
 def _sizes(reliability: Reliability) -> str:
-    sizes = sorted({one.n_hits for one in reliability.bins})
-    return " to ".join(f"{size:,}" for size in dict.fromkeys([sizes[0], sizes[-1]])) or "0"
+    sizes = [one.n_hits for one in reliability.bins] or [0]
+    return " to ".join(f"{size:,}" for size in sorted({min(sizes), max(sizes)}))
 
 
 def _x(share: float) -> float:
