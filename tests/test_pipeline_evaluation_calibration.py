@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -44,7 +45,7 @@ from pipeline.evaluation.reliability import (
     wilson_interval,
 )
 from pipeline.evaluation.reliability_diagram import reliability_svg
-from pipeline.search.calibration import Recalibration
+from pipeline.search.calibration import COSINE_COEFFICIENT, Recalibration
 from pipeline.search.query import Query
 from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.searcher import Searcher
@@ -82,6 +83,8 @@ def drawn(n_queries: int, *, level: float = 0.0, seed: int = 0) -> JudgedHits:
         [f"query {number}" for number in range(n_queries)],
         np.repeat(np.arange(n_queries), 10),
         probability,
+        np.zeros(len(logit)),
+        np.zeros(len(logit), np.bool_),
         rng.random(len(logit)) < truth,
         np.ones(n_queries, np.bool_),
     )
@@ -124,31 +127,68 @@ def test_intervals_are_wilsons(found: tuple[int, int]) -> None:
 
 def test_the_fit_agrees_with_scikit_learn() -> None:
     hits = drawn(40, level=-1.5, seed=3)
+    cosine = np.random.default_rng(1).uniform(0, 1, len(hits.relevant))
     n_relevant, n_hits = np.count_nonzero(hits.relevant), len(hits.relevant)
     target = np.where(
         hits.relevant, (n_relevant + 1) / (n_relevant + 2), 1 / (n_hits - n_relevant + 2)
     )
-    logit = np.log(hits.probability / (1 - hits.probability))[:, None]
+    evidence = np.stack([np.log(hits.probability / (1 - hits.probability)), cosine], axis=1)
     theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(
-        np.concatenate([logit, logit]),
+        np.concatenate([evidence, evidence]),
         np.repeat([1, 0], n_hits),
         sample_weight=np.concatenate([target, 1 - target]),
     )
-    ours = fit_platt(hits.probability, hits.relevant)
-    assert ours == pytest.approx((theirs.intercept_[0], theirs.coef_[0, 0]), abs=1e-4)
+    ours = fit_platt(hits.probability, cosine, hits.relevant)
+    wanted = (theirs.intercept_[0], *theirs.coef_[0])
+    assert (ours.intercept, ours.slope, ours.cosine) == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.mark.parametrize("relevant", [[True] * 4, [False] * 4, [False, False, True, True]])
-@pytest.mark.parametrize("probability", [[0.1, 0.2, 0.8, 0.9], [0.5] * 4, [0.0, 0.0, 1.0, 1.0]])
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(-1, 1) | st.just(math.nan), st.booleans()),
+        min_size=1,
+        max_size=30,
+    )
+)
 def test_any_judgments_give_a_finite_level_that_never_falls(
-    probability: list[float], relevant: list[bool]
+    judged: list[tuple[float, float, bool]],
 ) -> None:
-    for labels in (relevant, relevant[::-1]):
-        intercept, slope = fit_platt(np.array(probability), np.array(labels))
-        level = Recalibration(intercept, slope, "x")
-        found = level.apply(np.linspace(0, 1, 101))
-        assert np.all(np.diff(found) >= 0)
-        assert np.all((found > 0) & (found < 1))
+    probability, cosine, relevant = (np.array(values) for values in zip(*judged, strict=True))
+    level = fit_platt(probability, cosine, relevant)
+    # Served are probabilities of the curve: the cosine raises them by its coefficient.
+    rising = np.linspace(-1, 1, 41)
+    for share in (0.0, 0.5, 1.0):
+        logit = -6 + COSINE_COEFFICIENT * rising + share
+        assert np.all(np.diff(level.apply(1 / (1 + np.exp(-logit)), rising)) >= -1e-12)
+    with_words = level.apply(np.linspace(0, 1, 101), np.full(101, 0.4))
+    assert np.all(np.diff(with_words) >= 0)
+    assert np.all((with_words > 0) & (with_words < 1))
+
+
+def test_no_fit_within_what_is_allowed_is_likelier() -> None:
+    """Relevant hits have the lower cosines: the best allowed fit lies on an edge."""
+    rng = np.random.default_rng(0)
+    cosine = rng.uniform(0, 1, 500)
+    logit = -6 + COSINE_COEFFICIENT * cosine + rng.uniform(0, 3, 500)
+    relevant = rng.random(500) < 1 / (1 + np.exp(6 * cosine - 3))
+    probability = 1 / (1 + np.exp(-logit))
+    level = fit_platt(probability, cosine, relevant)
+
+    def loss(numbers: NDArray[np.float64]) -> float:
+        fitted = numbers[0] + numbers[1] * logit + numbers[2] * cosine
+        wanted = np.where(
+            relevant, 1 - 1 / (relevant.sum() + 2), 1 / (np.count_nonzero(~relevant) + 2)
+        )
+        return float(np.sum(np.logaddexp(0, fitted) - wanted * fitted))
+
+    allowed = [
+        {"type": "ineq", "fun": lambda numbers: numbers[1]},
+        {"type": "ineq", "fun": lambda numbers: numbers[1] * COSINE_COEFFICIENT + numbers[2]},
+    ]
+    best = optimize.minimize(loss, np.zeros(3), constraints=allowed, method="SLSQP")
+    found = np.array([level.intercept, level.slope, level.cosine])
+    assert loss(found) <= best.fun + 1e-3
 
 
 @given(
@@ -172,6 +212,16 @@ def test_held_out_queries_have_no_part_in_their_own_probabilities() -> None:
     assert again[held_out].tolist() == found[held_out].tolist()
     assert again[~held_out].tolist() != found[~held_out].tolist()
     assert cross_validated(drawn(1)) is None
+
+
+def test_exact_hits_keep_their_probability() -> None:
+    hits = drawn(30, level=-2.0)
+    exact = replace(hits, exact=hits.probability > 0.8)
+    found = cross_validated(exact)
+    assert found is not None
+    assert np.all(found[exact.exact] >= hits.probability[exact.exact])
+    turned = replace(exact, relevant=np.where(exact.exact, ~exact.relevant, exact.relevant))
+    assert turned.fit() == exact.fit() != hits.fit()
 
 
 def test_a_level_is_better_only_where_it_is() -> None:
@@ -260,38 +310,48 @@ def test_foreign_queries_are_counted_and_pooled(searcher: Searcher) -> None:
     assert len(set(gibberish())) == len(gibberish())
 
 
-def level_of(searcher: Searcher, intercept: float, slope: float, encoder: str = "") -> Searcher:
+def level_of(
+    searcher: Searcher, intercept: float, slope: float, cosine: float = 0.0, encoder: str = ""
+) -> Searcher:
     fingerprint = encoder or str(searcher.encoder_fingerprint)
-    calibration = Recalibration(intercept, slope, fingerprint)
+    calibration = Recalibration(intercept, slope, cosine, fingerprint)
     return searcher.with_ranking(RankingSettings(calibration=calibration))
 
 
-@pytest.mark.parametrize(("intercept", "slope"), [(-2.0, 0.4), (1.5, 3.0), (-1.0, 0.0)])
+@pytest.mark.parametrize("numbers", [(-2.0, 0.4, -2.0), (1.5, 3.0, 0.0), (-1.0, 0.0, 1.5)])
 def test_a_level_changes_probabilities_and_nothing_else(
-    searcher: Searcher, intercept: float, slope: float
+    searcher: Searcher, numbers: tuple[float, float, float]
 ) -> None:
-    level = level_of(searcher, intercept, slope)
-    for text in [*QUERIES.values(), "files/00", "zzz qqq"]:
+    level = level_of(searcher, *numbers)
+    for text in [*QUERIES.values(), "zzz qqq"]:
         before, after = (one.search(Query(text, k=30)) for one in (searcher, level))
         assert [hit.doc_id for hit in before.hits] == [hit.doc_id for hit in after.hits]
         assert [hit.score for hit in before.hits] == [hit.score for hit in after.hits]
         assert before.no_good_result == after.no_good_result
-        old: NDArray[np.float64] = np.array([hit.probability for hit in before.hits])
+        old = np.array([hit.probability for hit in before.hits])
         new = np.array([hit.probability for hit in after.hits])
-        logit = intercept + slope * np.log(old / (1 - old))
+        cosine = np.array([hit.explanation["bert"].raw or 0.0 for hit in before.hits])
+        logit = numbers[0] + numbers[1] * np.log(old / (1 - old)) + numbers[2] * cosine
         assert new == pytest.approx(1 / (1 + np.exp(-logit)))
-        assert np.all(np.diff(new[np.argsort(old)]) >= 0)
         least = float(np.median(new))
         kept = level.search(Query(text, k=30, min_probability=least)).hits
         assert all(hit.probability >= least for hit in kept)
-        assert {hit.doc_id for hit in kept} >= {
-            hit.doc_id for hit in after.hits if hit.probability >= least
-        }
+        likely = {hit.doc_id for hit in after.hits if hit.probability >= least}
+        assert {hit.doc_id for hit in kept} >= likely
+
+
+def test_a_level_takes_nothing_from_what_is_exactly_asked_for(searcher: Searcher) -> None:
+    before, after = (
+        one.search(Query("files/00")).hits[0]
+        for one in (searcher, level_of(searcher, -9.0, 0.0, 0.0))
+    )
+    assert before.doc_id == after.doc_id == "files/00"
+    assert after.probability == before.probability > 0.5
 
 
 def test_a_level_holds_for_the_evidence_it_was_fitted_on_only(searcher: Searcher) -> None:
     text = QUERIES["1"]
-    other = level_of(searcher, -2.0, 0.5, "another encoder")
+    other = level_of(searcher, -2.0, 0.5, encoder="another encoder")
     assert other.search(Query(text)).hits == searcher.search(Query(text)).hits
     level = level_of(searcher, -2.0, 0.5)
     for signals in (("bm25",), ("bert",), ("tfidf", "word2vec")):
@@ -306,11 +366,12 @@ def test_a_level_holds_for_the_evidence_it_was_fitted_on_only(searcher: Searcher
     [
         5,
         {},
-        {"intercept": 0.0, "slope": -1.0, "encoder": "x"},
-        {"intercept": float("nan"), "slope": 1.0, "encoder": "x"},
-        {"intercept": 0.0, "slope": float("inf"), "encoder": "x"},
-        {"intercept": "0", "slope": 1.0, "encoder": "x"},
-        {"intercept": 0.0, "slope": 1.0},
+        {"intercept": 0.0, "slope": -1.0, "cosine": 0.0, "encoder": "x"},
+        {"intercept": 0.0, "slope": 1.0, "cosine": -9.0, "encoder": "x"},
+        {"intercept": float("nan"), "slope": 1.0, "cosine": 0.0, "encoder": "x"},
+        {"intercept": 0.0, "slope": float("inf"), "cosine": 0.0, "encoder": "x"},
+        {"intercept": "0", "slope": 1.0, "cosine": 0.0, "encoder": "x"},
+        {"intercept": 0.0, "slope": 1.0, "cosine": 0.0},
     ],
 )
 def test_a_manifest_with_an_impossible_level_is_damaged(kept: object) -> None:
@@ -351,7 +412,13 @@ def test_a_diagram_is_one_file_without_script() -> None:
     assert "url(" not in reliability_svg(reliability, "x")
     # Nothing judged, nothing drawn, no failure.
     none = JudgedHits(
-        ["x"], np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.bool_), np.zeros(1, np.bool_)
+        ["x"],
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0),
+        np.zeros(0, np.bool_),
+        np.zeros(0, np.bool_),
+        np.zeros(1, np.bool_),
     )
     parsed(reliability_svg(measure_reliability(none), "x"))
 
@@ -438,7 +505,7 @@ def test_options_that_make_no_sense_are_told_in_one_line(
         (1, ("--foreign", empty), "queries.jsonl"),
         (1, ("--foreign", broken), "no field 'text'"),
         (2, ("--foreign", tmp_path / "nowhere"), "does not exist"),
-        (2, ("--reliability", tmp_path / "no" / "x.svg"), "no such folder"),
+        (2, ("--reliability", tmp_path / "no" / "x.svg"), "no such folder, or not writable"),
         (2, ("--reliability", tmp_path), "is a directory"),
     ]:
         told = evaluate(*arguments, status=status).strip().splitlines()
@@ -452,14 +519,17 @@ def test_tuning_adopts_a_better_level_once(
     library: list[Document],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Every query asks for a document by its title, and nothing else is relevant."""
+    """Every query holds the title of a document, and nothing else is relevant."""
     data_dir = tmp_path / "data"
     folder = CollectionFolder(data_dir, "mine")
     first = build_version(folder, library, settings=tiny_settings.with_signals(["bm25", "bert"]))
     asked = [entry for entry in library if "/" in entry.doc_id and entry.title][:40]
     (tmp_path / "qrels").mkdir()
     (tmp_path / "queries.jsonl").write_text(
-        "".join(json.dumps({"_id": f"q{n}", "text": d.title}) + "\n" for n, d in enumerate(asked))
+        "".join(
+            json.dumps({"_id": f"q{n}", "text": f"what about {d.title}"}) + "\n"
+            for n, d in enumerate(asked)
+        )
     )
     (tmp_path / "qrels" / "test.tsv").write_text(
         "query-id\tcorpus-id\tscore\n"
@@ -485,7 +555,7 @@ def test_tuning_adopts_a_better_level_once(
     assert isinstance(kept, dict)
     assert kept["calibrated"]["ece"] == found["ece"]
     before = Searcher.open("mine", data_dir=data_dir, version=first.version)
-    old, new = (one.search(Query(asked[0].title)) for one in (before, served))
+    old, new = (one.search(Query(f"what about {asked[0].title}")) for one in (before, served))
     assert [hit.doc_id for hit in old.hits] == [hit.doc_id for hit in new.hits]
     assert old.hits[0].probability != new.hits[0].probability
     # The same judgments again choose what is there already.

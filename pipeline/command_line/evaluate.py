@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -237,8 +238,9 @@ def evaluate(
     texts, qrels = beir.queries(), beir.qrels()
     judged = judged_queries(texts, qrels)
     strange = _foreign_queries(foreign)
-    if reliability is not None and not reliability.parent.is_dir():
-        raise click.UsageError(f"--reliability {reliability}: there is no such folder")
+    if reliability is not None and not os.access(reliability.parent, os.W_OK):
+        # Told before the measuring, not after.
+        raise click.UsageError(f"--reliability {reliability}: no such folder, or not writable")
     folder = judged_folder(beir, place)
     opened = [side.open(folder) for side in sides]
     progress = BarProgress(error_console())

@@ -123,7 +123,7 @@ def evaluate_searcher(
         with watched.stage(name, len(judged)) as advance:
             runs[name] = run_queries(searcher, texts, asked, advance)
     with watched.stage(HYBRID, len(judged)) as advance:
-        answers = _answers(searcher, texts, replace(base, k=_DEPTH), advance)
+        answers = _answers(searcher, texts, replace(base, k=_DEPTH, explain=True), advance)
         runs[HYBRID] = {}
         recorded = _recorded(answers, runs[HYBRID])
         judged_hits = JudgedHits.collect(recorded, texts, judged)
@@ -171,7 +171,9 @@ def run_queries(
     """The best 100 doc_ids of each query, its own id left out, asked as ``base`` asks."""
     return {
         query_id: _found(query_id, answer)
-        for query_id, answer in _answers(searcher, texts, replace(base, k=_DEPTH), advance)
+        for query_id, answer in _answers(
+            searcher, texts, replace(base, k=_DEPTH, explain=False), advance
+        )
     }
 
 
@@ -201,7 +203,7 @@ def _answers(
     searcher: Searcher, texts: Mapping[str, str], base: Query, advance: ProgressCallback
 ) -> Iterator[tuple[str, Answer]]:
     for query_id, text in texts.items():
-        asked = replace(base, text=text, explain=False, highlight=False)
+        asked = replace(base, text=text, highlight=False)
         yield query_id, searcher.search(asked)
         advance(1)
 

@@ -6,12 +6,11 @@ others.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.platt import fit_platt
 from pipeline.evaluation.reliability import (
     JudgedHits,
     cross_validated,
@@ -109,7 +108,7 @@ def fit_calibration(
     p_value = paired_randomization_test((losses[1] - losses[0]).tolist(), seed=seed)
     better, reason = _judge(ece, log_loss, p_value)
     return CalibrationReport(
-        fitted=Recalibration(*fit_platt(hits.probability, hits.relevant), encoder),
+        fitted=replace(hits.fit(), encoder=encoder),
         n_hits=len(hits.relevant),
         n_relevant=int(np.count_nonzero(hits.relevant)),
         ece=ece,

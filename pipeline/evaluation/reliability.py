@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +54,10 @@ class JudgedHits:
         Text of each query.
     query
         int64, shape (n_hits,): position of the query each hit belongs to.
-    probability
-        float64, shape (n_hits,): as served.
+    probability, cosine
+        float64, shape (n_hits,): as served, and of the best passage, NaN where bert was not asked.
+    exact
+        bool, shape (n_hits,): whether the hit is, or literally contains, what was asked for.
     relevant
         bool, shape (n_hits,); what is not judged counts as not relevant.
     answered
@@ -65,6 +67,8 @@ class JudgedHits:
     texts: Sequence[str]
     query: NDArray[np.int64]
     probability: NDArray[np.float64]
+    cosine: NDArray[np.float64]
+    exact: NDArray[np.bool_]
     relevant: NDArray[np.bool_]
     answered: NDArray[np.bool_]
 
@@ -75,16 +79,24 @@ class JudgedHits:
         texts: Mapping[str, str],
         qrels: Mapping[str, Mapping[str, int]],
     ) -> JudgedHits:
-        """Judge the first ten hits of each answer, the query's own id left out, as BEIR does."""
+        """Judge the first ten hits of each explained answer.
+
+        A document whose id is the query's own id is left out, as BEIR does.
+        """
         asked: list[str] = []
         query: list[int] = []
         probability: list[float] = []
+        cosine: list[float | None] = []
+        exact: list[bool] = []
         relevant: list[bool] = []
         answered: list[bool] = []
         for query_id, answer in answers:
             hits = [hit for hit in answer.hits if hit.doc_id != query_id][:N_JUDGED_HITS]
             query += [len(asked)] * len(hits)
             probability += [hit.probability for hit in hits]
+            found = [hit.explanation.get("bert") for hit in hits]
+            cosine += [None if one is None else one.raw for one in found]
+            exact += [hit.exactness > 0 for hit in hits]
             relevant += [qrels[query_id].get(hit.doc_id, 0) > 0 for hit in hits]
             answered.append(not answer.no_good_result)
             asked.append(texts[query_id])
@@ -92,9 +104,31 @@ class JudgedHits:
             asked,
             np.array(query, np.int64),
             np.array(probability, np.float64),
+            # None becomes NaN.
+            np.array(cosine, np.float64),
+            np.array(exact, np.bool_),
             np.array(relevant, np.bool_),
             np.array(answered, np.bool_),
         )
+
+    def take(self, chosen: NDArray[np.bool_]) -> JudgedHits:
+        """The chosen hits, of the same queries."""
+        return replace(
+            self,
+            query=self.query[chosen],
+            probability=self.probability[chosen],
+            cosine=self.cosine[chosen],
+            exact=self.exact[chosen],
+            relevant=self.relevant[chosen],
+        )
+
+    def fit(self) -> Recalibration:
+        """The level of probability that these judgments make likeliest, of no encoder.
+
+        Exact hits have no part in it: they keep at least Trine's own probability.
+        """
+        plain = self.take(~self.exact)
+        return fit_platt(plain.probability, plain.cosine, plain.relevant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +228,9 @@ def cross_validated(
     found = np.empty(len(hits.probability))
     for fold in folds:
         held_out = np.isin(hits.query, fold)
-        intercept, slope = fit_platt(hits.probability[~held_out], hits.relevant[~held_out])
-        recalibration = Recalibration(intercept, slope, "")
-        found[held_out] = recalibration.apply(hits.probability[held_out])
+        level = hits.take(~held_out).fit()
+        part = hits.take(held_out)
+        found[held_out] = level.apply(part.probability, part.cosine, part.exact)
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ingest.errors import IndexCorruptError
 
 __all__ = [
+    "COSINE_COEFFICIENT",
     "GOOD_PROBABILITY",
     "RECALIBRATED",
     "Recalibration",
@@ -43,20 +44,27 @@ _CURVES: tuple[tuple[float, Mapping[str, float]], ...] = (
 )
 # A collection's own level is fitted on the first of these curves, and says nothing of the others.
 RECALIBRATED = ("bm25", "bert")
+COSINE_COEFFICIENT = _CURVES[0][1]["bert"]
+_ROUNDING = 1e-9
 # Being, or literally containing, what was asked for is evidence enough by itself.
 _EXACT = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
-    """A collection's own level of probability: ``intercept + slope * log-odds`` (Platt scaling).
+    """A collection's own level: ``intercept + slope * log-odds + cosine * cosine`` (Platt scaling).
+
+    Together with the curve's own coefficients these are coefficients of the same two pieces of
+    evidence, and neither is below 0: a probability never falls as evidence rises.
 
     Parameters
     ----------
     intercept
         Any finite number.
     slope
-        At least 0, so that a probability never falls as the evidence rises.
+        Of the log-odds on Trine's own curve; at least 0.
+    cosine
+        Of the best passage's cosine; may be negative, as long as the whole never falls with it.
     encoder
         Fingerprint of the ``bert`` encoder whose cosines it was fitted on; it says nothing of
         another's.
@@ -72,34 +80,55 @@ class Recalibration:
 
     Examples
     --------
-    >>> Recalibration(1.0, 2.0, "minilm").apply(np.array([0.5])).round(3).tolist()
+    >>> Recalibration(1.0, 2.0, 0.0, "minilm").apply(np.array([0.5]), np.zeros(1)).round(3).tolist()
     [0.731]
     """
 
     intercept: float
     slope: float
+    cosine: float
     encoder: str
 
     def __post_init__(self) -> None:
-        numbers = [self.intercept, self.slope]
+        numbers = [self.intercept, self.slope, self.cosine]
         sound = (
             all(isinstance(one, int | float) and math.isfinite(one) for one in numbers)
             and self.slope >= 0
+            and self.slope * COSINE_COEFFICIENT + self.cosine >= -_ROUNDING
             and isinstance(self.encoder, str)
         )
         if not sound:
             raise IndexCorruptError(
-                f"{self.intercept!r}, {self.slope!r} and {self.encoder!r} make no calibration: "
+                f"{(*numbers, self.encoder)!r} make no calibration: "
                 "activate another version (trine versions list) or rebuild (trine reindex --full)"
             )
 
-    def apply(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities on the collection's own level."""
-        return _logistic(self.intercept + self.slope * log_odds(probability))
+    def apply(
+        self,
+        probability: NDArray[np.float64],
+        cosine: NDArray[np.float64],
+        certain: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float64]:
+        """Probabilities on the collection's own level.
+
+        Parameters
+        ----------
+        probability, cosine
+            float64, shape (n,): on Trine's own curve, and of the best passage, NaN where there is
+            none.
+        certain
+            bool, shape (n,): which documents are, or contain, exactly what was asked for. Judged
+            queries say little about those: they fall no lower than Trine's own curve has them.
+        """
+        known = np.where(np.isnan(cosine), 0.0, cosine)
+        found = _logistic(self.intercept + self.slope * log_odds(probability) + self.cosine * known)
+        return (
+            found if certain is None else np.where(certain, np.maximum(found, probability), found)
+        )
 
     def to_manifest(self) -> dict[str, object]:
         """The calibration as JSON keeps it."""
-        return {"intercept": self.intercept, "slope": self.slope, "encoder": self.encoder}
+        return asdict(self)
 
     @classmethod
     def from_manifest(cls, kept: object) -> Recalibration | None:
@@ -107,7 +136,7 @@ class Recalibration:
         if kept is None:
             return None
         found = kept if isinstance(kept, Mapping) else {}
-        return cls(found.get("intercept"), found.get("slope"), found.get("encoder"))  # type: ignore[arg-type]
+        return cls(*(found.get(entry.name) for entry in fields(cls)))  # type: ignore[arg-type]
 
 
 def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,7 +78,9 @@ def cut_page(
 
     def likely(ranking: Ranking) -> NDArray[np.float64]:
         found = _probabilities(ranking, certain, best_bm25)
-        return found if calibration is None else calibration.apply(found)
+        if calibration is None:
+            return found
+        return calibration.apply(found, ranking.raw_of("bert"), _flags(ranking, certain))
 
     if query.min_probability is not None:
         ranking = ranking.take(likely(ranking) >= query.min_probability)
@@ -103,9 +105,11 @@ def _probabilities(
     if "bm25" in evidence:
         # Where no word of the query can match, every score is 0 already.
         evidence["bm25"] = evidence["bm25"] / (best_bm25 or 1.0)
-    return probabilities(
-        evidence, np.array([row in certain for row in ranking.rows.tolist()], np.bool_)
-    )
+    return probabilities(evidence, _flags(ranking, certain))
+
+
+def _flags(ranking: Ranking, certain: frozenset[int]) -> NDArray[np.bool_]:
+    return np.array([row in certain for row in ranking.rows.tolist()], np.bool_)
 
 
 def _sorted_rows(
