@@ -26,6 +26,7 @@ from pipeline.search.searcher import Searcher
 pytestmark = pytest.mark.collections
 
 REPOSITORY = Path(__file__).parent.parent
+DEMO = REPOSITORY / "corpora" / "python_stdlib"
 # Lowest and highest nDCG@10 each row may have; a signal outside its range is a bug.
 RANGES = {
     "scifact": {"bm25": (0.67, 0.69), "bert": (0.64, 0.68), "hybrid": (0.725, 1.0)},
@@ -40,6 +41,10 @@ LANGUAGE_FLOORS = {
     "en": {"bm25": 0.96, "hybrid": 0.97},
     "de": {"bm25": 0.935, "hybrid": 0.935},
 }
+
+
+# Expected calibration error of hits 1 to 10, recalibrated within the collection.
+MAX_CALIBRATION_ERROR = 0.06
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,13 @@ def evaluation_collection(folder: Path) -> str:
 def evaluated(folder: Path, data_dir: Path) -> dict[str, object]:
     name = evaluation_collection(folder)
     built = trine("index", str(folder), "--collection", name, data_dir=data_dir)
-    figures = trine("evaluate", str(folder), "--collection", name, data_dir=data_dir)
+    options = []
+    if folder.name in RANGES:
+        options = ["--missing-answers", "--foreign", str(DEMO)]
+        for other in sorted({*RANGES} - {folder.name}):
+            options += ["--foreign", str(folder.parent / other)]
+    place = ("--collection", name)
+    figures = trine("evaluate", str(folder), *place, *options, data_dir=data_dir)
     print(f"\n{folder.name}: {json.dumps(built['seconds'])}, {built['tokens_per_second']} tokens/s")
     print(json.dumps(figures, indent=1))
     return figures
@@ -103,6 +114,42 @@ def test_the_hybrid_is_at_least_as_good_as_any_signal(
 ) -> None:
     found = ndcg(evaluated(collections / name, data_dir))
     assert found["hybrid"] >= max(found.values())
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_probabilities_are_right_within_a_collection(
+    collections: Path, data_dir: Path, name: str
+) -> None:
+    calibration = evaluated(collections / name, data_dir)["calibration"]
+    assert isinstance(calibration, dict)
+    assert calibration["ece_cross_validated"] <= MAX_CALIBRATION_ERROR
+
+
+def test_foreign_queries_get_no_confident_answer_and_others_do(
+    collections: Path, data_dir: Path
+) -> None:
+    n_foreign = n_answered = 0
+    for name in RANGES:
+        figures = evaluated(collections / name, data_dir)
+        foreign, answered = figures["foreign"], figures["answered"]
+        assert isinstance(foreign, list)
+        assert isinstance(answered, float)
+        assert answered >= 0.9
+        n_foreign += foreign[-1]["n_queries"]
+        n_answered += foreign[-1]["n_queries"] * foreign[-1]["answered"]
+    print(f"\nforeign queries answered with confidence: {n_answered / n_foreign:.3f}")
+    assert n_answered <= 0.05 * n_foreign
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_hard_case_is_no_worse_than_measured(
+    collections: Path, data_dir: Path, name: str
+) -> None:
+    """The relevant documents hidden: the best probability tells little, but more than nothing."""
+    missing = evaluated(collections / name, data_dir)["missing_answers"]
+    assert isinstance(missing, dict)
+    print(f"\n{name}, answers hidden: {json.dumps(missing)}")
+    assert missing["auroc_interval"][0] > 0.5
 
 
 @pytest.mark.parametrize("language", LANGUAGE_FLOORS)
@@ -136,12 +183,14 @@ def test_a_misspelling_costs_next_to_nothing(
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_the_hybrid_is_at_least_as_good_on_the_demo_queries(data_dir: Path, split: str) -> None:
-    demo = REPOSITORY / "corpora" / "python_stdlib"
     figures = trine(
-        "evaluate", str(demo), "--qrels", str(demo / "qrels" / f"{split}.tsv"), data_dir=data_dir
+        "evaluate", str(DEMO), "--qrels", str(DEMO / "qrels" / f"{split}.tsv"), data_dir=data_dir
     )
     found = ndcg(figures)
     print(f"\npython_stdlib {split}: {json.dumps(figures, indent=1)}")
+    calibration = figures["calibration"]
+    assert isinstance(calibration, dict)
+    assert calibration["ece_cross_validated"] <= MAX_CALIBRATION_ERROR
     assert found["hybrid"] >= max(found.values())
 
 

@@ -141,6 +141,8 @@ def test_a_setting_is_compared_in_json(evaluate: Evaluate, searcher: Searcher) -
         "n_queries",
         "signals",
         "latency_ms",
+        "answered",
+        "calibration",
     }
     told = json.loads(evaluate("--json", "--compare", "signals=bm25"))
     assert set(told) == {*plain, "comparison"}
@@ -177,11 +179,12 @@ def test_csv_is_one_table(evaluate: Evaluate) -> None:
     rows = list(csv.DictReader(io.StringIO(told)))
     assert list(rows[0]) == ["row", "name", *MEASURES]
     kinds = [row["row"] for row in rows]
-    assert kinds[:9] == ["signal"] * 5 + ["baseline", "compared", "difference", "p_value"]
-    assert set(kinds[9:]) <= {"gained", "lost"}
-    by_name = {row["name"]: row for row in rows}
-    assert rows[5]["ndcg@10"] == by_name["hybrid"]["ndcg@10"]
-    assert rows[6]["map"] == by_name["bm25"]["map"]
+    assert kinds[:9] == ["signal"] * 5 + ["answered"] + ["calibration"] * 3
+    assert kinds[9:13] == ["baseline", "compared", "difference", "p_value"]
+    assert set(kinds[13:]) <= {"gained", "lost"}
+    by_name = {row["name"]: row for row in rows if row["row"] == "signal"}
+    assert rows[9]["ndcg@10"] == by_name["hybrid"]["ndcg@10"]
+    assert rows[10]["map"] == by_name["bm25"]["map"]
 
 
 def test_markdown_tables_are_whole(evaluate: Evaluate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ingest.beir import BeirFolder
+from ingest.beir import BeirFolder, read_queries
 from ingest.errors import IndexFolderError, QueryError
 from pipeline.command_line.evaluation_formats import as_csv, as_markdown, show_evaluation
 from pipeline.command_line.index import run_index
@@ -26,6 +27,12 @@ from pipeline.command_line.progress import BarProgress
 from pipeline.command_line.search import parse_weights, split_names
 from pipeline.encoding.settings import IndexSettings
 from pipeline.evaluation.compare import Comparison, compare_runs
+from pipeline.evaluation.confidence import (
+    NOTHING_ASKED,
+    ask_foreign,
+    ask_without_answers,
+    gibberish,
+)
 from pipeline.evaluation.evaluate import (
     HYBRID,
     Evaluation,
@@ -34,6 +41,7 @@ from pipeline.evaluation.evaluate import (
     run_queries,
 )
 from pipeline.evaluation.metrics import NDCG_AT_10
+from pipeline.evaluation.reliability_diagram import reliability_svg
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import DEFAULT_COLLECTION, CollectionFolder
@@ -190,15 +198,45 @@ _SETTINGS: dict[str, Callable[[str], object]] = {
     type=click.Choice(_FORMATS),
     help="How to print the figures; --json is json.  [default: text]",
 )
+@click.option(
+    "--foreign",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(path_type=Path, exists=True),
+    help="Also ask queries the collection cannot answer: those of another BEIR folder or of a file "
+    "of queries, gibberish, and blank ones. Can be given several times.",
+)
+@click.option(
+    "--missing-answers",
+    is_flag=True,
+    help="Also ask each query with all its relevant documents hidden.",
+)
+@click.option(
+    "--reliability",
+    metavar="FILE.svg",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Also draw how often hits of each probability are relevant.",
+)
 @common_options
 def evaluate(
-    *, beir: BeirFolder, compared: tuple[str, ...], output_format: str | None, place: Place
+    *,
+    beir: BeirFolder,
+    compared: tuple[str, ...],
+    output_format: str | None,
+    foreign: tuple[Path, ...],
+    missing_answers: bool,
+    reliability: Path | None,
+    place: Place,
 ) -> None:
     """Measure each signal and the hybrid on the judged queries of BEIR_DIR.
 
     Its corpus is indexed first with the defaults of `trine index`, unless --collection names a
     collection to ask instead. With --compare, a paired randomization test says whether the
     difference is more than chance, and the queries that gained and lost most are listed.
+
+    Also told is how far probabilities can be trusted: what share of hits of each probability is
+    relevant, and, with --foreign and --missing-answers, how many queries that have no answer get
+    one with confidence.
     """
     if place.as_json and output_format not in {None, "json"}:
         raise click.UsageError(f"--json and --format {output_format} exclude each other")
@@ -209,12 +247,25 @@ def evaluate(
         sides.insert(0, Asked("default"))
     texts, qrels = beir.queries(), beir.qrels()
     judged = judged_queries(texts, qrels)
+    strange = _foreign_queries(foreign)
+    if reliability is not None and not os.access(reliability.parent, os.W_OK):
+        # Told before the measuring, not after.
+        raise click.UsageError(f"--reliability {reliability}: no such folder, or not writable")
     folder = judged_folder(beir, place)
     opened = [side.open(folder) for side in sides]
     progress = BarProgress(error_console())
     evaluation = evaluate_searcher(opened[0], texts, judged, base=sides[0].query, progress=progress)
     if sides[0].query == Query("?"):
         _keep_quality(folder, beir, evaluation)
+    asked_too = []
+    for source, queries in strange.items():
+        with progress.stage(f"foreign: {source}", len(queries)) as advance:
+            asked_too.append(ask_foreign(opened[0], source, queries, sides[0].query, advance))
+    missing = None
+    if missing_answers:
+        with progress.stage("missing answers", len(judged)) as advance:
+            missing = ask_without_answers(opened[0], texts, judged, sides[0].query, advance)
+    evaluation = replace(evaluation, foreign=asked_too, missing_answers=missing)
     comparison = None
     if len(sides) > 1:
         asked = {query_id: texts[query_id] for query_id in judged}
@@ -225,6 +276,9 @@ def evaluate(
             for side, searcher in zip(sides, opened, strict=True)
         )
         comparison = compare_runs((first, evaluation.runs[HYBRID]), (second, run), asked, judged)
+    if reliability is not None:
+        drawn = reliability_svg(evaluation.reliability, evaluation.collection)
+        reliability.write_text(drawn, encoding="utf-8")
     _print(evaluation, comparison, "json" if place.as_json else output_format or "text")
 
 
@@ -256,6 +310,18 @@ def _keep_quality(folder: CollectionFolder, beir: BeirFolder, evaluation: Evalua
     quality = Quality(judged_by(beir), ndcg, evaluation.n_queries)
     with contextlib.suppress(IndexFolderError):
         write_quality(folder, evaluation.version, quality)
+
+
+def _foreign_queries(paths: tuple[Path, ...]) -> dict[str, list[str]]:
+    """Queries to ask by where they are from; gibberish and blank ones too, where any are."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        name = path.name or str(path)
+        # Two folders of the same name are told apart by their paths.
+        source = name if name not in found else str(path)
+        queries = BeirFolder(path).queries() if path.is_dir() else read_queries(path)
+        found[source] = list(queries.values())
+    return found | {"gibberish": gibberish(), "blank": list(NOTHING_ASKED)} if found else {}
 
 
 def _print(evaluation: Evaluation, comparison: Comparison | None, output_format: str) -> None:

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.evaluation.compare import TEST_NAME, Comparison, QueryChange
+from pipeline.evaluation.confidence import MissingAnswers, pooled
 from pipeline.evaluation.evaluate import Evaluation
+from pipeline.evaluation.reliability import ReliabilityBin
 
 __all__ = ["as_csv", "as_markdown", "show_evaluation"]
 
@@ -26,6 +28,10 @@ def show_evaluation(
     console.print(_summary(evaluation))
     console.print(_rich_table(("signal", *_measures(evaluation)), _signal_rows(evaluation)))
     console.print(_latency(evaluation))
+    for heading, headings, rows in _confidence(evaluation):
+        console.print(f"\n{heading}", soft_wrap=True)
+        if rows:
+            console.print(_rich_table(headings, rows))
     if comparison is None:
         return
     console.print(f"\nbaseline: {comparison.baseline}\ncompared: {comparison.compared}")
@@ -44,6 +50,10 @@ def as_markdown(evaluation: Evaluation, comparison: Comparison | None) -> str:
         _markdown_table(("signal", *_measures(evaluation)), _signal_rows(evaluation)),
         _latency(evaluation),
     ]
+    for heading, headings, rows in _confidence(evaluation):
+        parts.append(heading)
+        if rows:
+            parts.append(_markdown_table(headings, rows))
     if comparison is not None:
         parts += [
             f"- baseline: {_escaped(comparison.baseline)}\n"
@@ -61,9 +71,10 @@ def as_markdown(evaluation: Evaluation, comparison: Comparison | None) -> str:
 def as_csv(evaluation: Evaluation, comparison: Comparison | None) -> str:
     """Write the figures as one table, a measure a column, numbers in full.
 
-    The column ``row`` says what a row holds: ``signal``; with a comparison also ``baseline``,
-    ``compared``, ``difference`` and ``p_value``, then ``gained`` and ``lost``, whose name is a
-    query's id and whose one figure is what its nDCG@10 changed by.
+    The column ``row`` says what a row holds. ``signal``: a signal's figures. ``answered``,
+    ``calibration``, ``foreign``, ``missing_answers``: one figure by name. With a comparison also
+    ``baseline``, ``compared``, ``difference`` and ``p_value``, then ``gained`` and ``lost``, whose
+    name is a query's id and whose one figure is what its nDCG@10 changed by.
     """
     names = _measures(evaluation)
     rows: list[Sequence[object]] = [("row", "name", *names)]
@@ -71,6 +82,7 @@ def as_csv(evaluation: Evaluation, comparison: Comparison | None) -> str:
         ("signal", signal, *(figures[name] for name in names))
         for signal, figures in evaluation.signals.items()
     ]
+    rows += _confidence_cells(evaluation)
     if comparison is not None:
         labels = {"baseline": comparison.baseline, "compared": comparison.compared}
         rows += [
@@ -96,6 +108,61 @@ def _summary(evaluation: Evaluation) -> str:
 def _latency(evaluation: Evaluation) -> str:
     latency = ", ".join(f"{name} {value:.1f}" for name, value in evaluation.latency_ms.items())
     return f"latency of a query, ms: {latency}"
+
+
+def _confidence(evaluation: Evaluation) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:
+    """Heading, column headings and rows of each table on probabilities."""
+    found = evaluation.reliability
+    recalibrated = found.ece_cross_validated
+    yield (
+        f"answered with confidence: {evaluation.answered:.1%} of the queries\n"
+        f"calibration of hits 1 to 10: expected error {found.ece:.3f} as served, "
+        + ("" if recalibrated is None else f"{recalibrated:.3f} recalibrated (cross-validated), ")
+        + f"{found.ece_by_chance:.3f} by chance",
+        ("hits", "probability", "relevant", "95 %"),
+        [
+            [f"{one.n_hits:,}", f"{one.predicted:.3f}", f"{one.observed:.3f}", _interval(one)]
+            for one in found.bins
+        ],
+    )
+    if evaluation.foreign:
+        yield (
+            "queries it cannot answer",
+            ("from", "queries", "answered with confidence"),
+            [
+                [part.source, f"{part.n_queries:,}", f"{part.answered:.1%}"]
+                for part in [*evaluation.foreign, pooled(evaluation.foreign)]
+            ],
+        )
+    missing = evaluation.missing_answers
+    if missing is not None:
+        yield (
+            f"with all relevant documents hidden: {missing.answered_without:.1%} answered with "
+            f"confidence, {missing.answered:.1%} with them in; AUROC of the best probability "
+            f"{missing.auroc:.3f}, 95 % {_interval(missing)}",
+            (),
+            [],
+        )
+
+
+def _interval(found: ReliabilityBin | MissingAnswers) -> str:
+    return f"{found.low:.3f} to {found.high:.3f}"
+
+
+def _confidence_cells(evaluation: Evaluation) -> Iterator[Sequence[object]]:
+    found, missing = evaluation.reliability, evaluation.missing_answers
+    yield "answered", "hybrid", evaluation.answered
+    yield "calibration", "ece", found.ece
+    if found.ece_cross_validated is not None:
+        yield "calibration", "ece_cross_validated", found.ece_cross_validated
+    yield "calibration", "ece_by_chance", found.ece_by_chance
+    if evaluation.foreign:
+        for part in [*evaluation.foreign, pooled(evaluation.foreign)]:
+            yield "foreign", part.source, part.answered
+    if missing is not None:
+        yield "missing_answers", "answered", missing.answered
+        yield "missing_answers", "answered_without", missing.answered_without
+        yield "missing_answers", "auroc", missing.auroc
 
 
 def _measures(evaluation: Evaluation) -> list[str]:
@@ -137,7 +204,7 @@ def _change_rows(changes: Iterable[QueryChange]) -> Iterator[list[str]]:
 def _rich_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for position, heading in enumerate(headings):
-        is_text = position == 0 or heading == "query"
+        is_text = (position == 0 and heading != "hits") or heading == "query"
         table.add_column(heading, justify="left" if is_text else "right")
     for row in rows:
         table.add_row(*row)

@@ -1,4 +1,4 @@
-"""``trine tune``: choose weights on judged queries, and adopt them where they are better."""
+"""``trine tune``: fit weights and probabilities to judged queries; adopt what is better."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["tune"]
 
 @click.command()
 @judgment_options
-@click.option("--adopt", is_flag=True, help="Publish a version with the weights, if better.")
+@click.option("--adopt", is_flag=True, help="Publish a version with what is better.")
 @click.option(
     "--folds",
     default=N_FOLDS,
@@ -45,8 +45,9 @@ def tune(*, beir: BeirFolder, adopt: bool, folds: int, seed: int, place: Place) 
     """Choose weights and fusion by cross-validation on the judged queries of BEIR_DIR.
 
     Which collection is tuned is decided as in `trine evaluate`. The choice counts as better only
-    if it beats the default on queries it has not seen, by a paired randomization test; --adopt
-    then publishes a version with these weights, which shares every file with the current one.
+    if it beats the default on queries it has not seen, by a paired randomization test. In the same
+    way the collection's own level of probability is fitted and tested. --adopt then publishes a
+    version with what is better, which shares every file with the current one.
     """
     queries, qrels = beir.queries(), beir.qrels()
     judged_queries(queries, qrels)
@@ -60,7 +61,7 @@ def tune(*, beir: BeirFolder, adopt: bool, folds: int, seed: int, place: Place) 
         seed=seed,
         progress=BarProgress(error_console()),
     )
-    if adopt and report.better:
+    if adopt and report.improved is not None:
         report = _adopted(folder, searcher, report)
     keep_report(folder, report.version, report.to_json())
     if report.adopted:
@@ -74,7 +75,7 @@ def tune(*, beir: BeirFolder, adopt: bool, folds: int, seed: int, place: Place) 
 
 
 def _adopted(folder: CollectionFolder, searcher: Searcher, report: TuningReport) -> TuningReport:
-    if searcher.ranking == report.chosen:
+    if searcher.ranking == report.improved:
         # The same judgments again: the version at hand has what they choose.
         return replace(report, adopted=report.version)
     version = adopt_ranking(folder, report.version, report.ranking(), report.to_json())
@@ -111,15 +112,30 @@ def _show(report: TuningReport, *, wanted: bool) -> None:
         f"Figures are {NDCG_AT_10}. Chosen on all queries: {_described(report.chosen, report)}",
         soft_wrap=True,
     )
-    out.print(f"{report.reason[0].upper()}{report.reason[1:]}.", soft_wrap=True)
+    out.print(_sentence(report.reason), soft_wrap=True)
+    found = report.calibration
+    if found is None:
+        out.print("No probabilities are fitted: they need bm25 and bert in the ranking.")
+    else:
+        out.print(
+            f"Probabilities of {found.n_hits:,} hits, held out: expected calibration error "
+            f"{found.ece.before:.3f} -> {found.ece.after:.3f}, log-loss "
+            f"{found.log_loss.before:.3f} -> {found.log_loss.after:.3f}",
+            soft_wrap=True,
+        )
+        out.print(_sentence(found.reason), soft_wrap=True)
     if report.adopted == report.version:
-        out.print(f"Version {report.version} ranks by these weights already.", soft_wrap=True)
+        out.print(f"Version {report.version} has what is better already.", soft_wrap=True)
     elif report.adopted:
         out.print(f"Published version {report.adopted}.", soft_wrap=True)
-    elif report.better:
-        out.print("To publish a version that ranks so: add --adopt.")
+    elif report.improved is not None:
+        out.print("To publish a version with what is better: add --adopt.")
     elif wanted:
         out.print(f"Not adopted: version {report.version} stays as it is.", soft_wrap=True)
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
 def _described(ranking: RankingSettings, report: TuningReport) -> str:

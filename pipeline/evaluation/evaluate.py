@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from encoders.protocol import ProgressCallback
 from ingest.errors import CorpusError
 from pipeline.encoding.progress import BuildProgress, SilentProgress
+from pipeline.evaluation.confidence import ForeignQueries, MissingAnswers, pooled
 from pipeline.evaluation.metrics import measure
+from pipeline.evaluation.reliability import (
+    N_JUDGED_HITS,
+    JudgedHits,
+    Reliability,
+    measure_reliability,
+)
+from pipeline.search.answer import Answer
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 
-__all__ = ["HYBRID", "Evaluation", "evaluate_searcher", "judged_queries", "run_queries"]
+__all__ = [
+    "HYBRID",
+    "Evaluation",
+    "evaluate_searcher",
+    "judge_hits",
+    "judged_queries",
+    "run_queries",
+]
 
 HYBRID = "hybrid"
 _DEPTH = 100
@@ -33,6 +48,12 @@ class Evaluation:
         p50, p95 and p99 of a plain query of ten hits, in milliseconds.
     runs
         For each signal and ``hybrid``: query id -> doc_ids found, best first.
+    answered
+        Share of the queries the hybrid answers with confidence, ``no_good_result`` being false.
+    reliability
+        How well the probabilities of the hybrid's first ten hits are calibrated.
+    foreign, missing_answers
+        What came of queries the collection cannot answer; nothing where none were asked.
     """
 
     collection: str
@@ -42,9 +63,19 @@ class Evaluation:
     signals: dict[str, dict[str, float]]
     latency_ms: dict[str, float]
     runs: dict[str, dict[str, list[str]]]
+    answered: float
+    reliability: Reliability
+    foreign: list[ForeignQueries] = field(default_factory=list)
+    missing_answers: MissingAnswers | None = None
 
     def to_json(self) -> dict[str, object]:
         """The figures as JSON-ready values, without the runs."""
+        unanswerable: dict[str, object] = {}
+        if self.foreign:
+            parts = [*self.foreign, pooled(self.foreign)]
+            unanswerable["foreign"] = [part.to_json() for part in parts]
+        if self.missing_answers is not None:
+            unanswerable["missing_answers"] = self.missing_answers.to_json()
         return {
             "collection": self.collection,
             "version": self.version,
@@ -52,6 +83,9 @@ class Evaluation:
             "n_queries": self.n_queries,
             "signals": self.signals,
             "latency_ms": self.latency_ms,
+            "answered": self.answered,
+            "calibration": self.reliability.to_json(),
+            **unanswerable,
         }
 
 
@@ -83,12 +117,16 @@ def evaluate_searcher(
     base = base or Query("?")
     searcher.warm()
     ways = {name: replace(base, signals=(name,), weights=None) for name in searcher.signals}
-    ways[HYBRID] = base
     runs: dict[str, dict[str, list[str]]] = {}
     watched = progress or SilentProgress()
     for name, asked in ways.items():
         with watched.stage(name, len(judged)) as advance:
             runs[name] = run_queries(searcher, texts, asked, advance)
+    with watched.stage(HYBRID, len(judged)) as advance:
+        answers = _answers(searcher, texts, replace(base, k=_DEPTH, explain=True), advance)
+        runs[HYBRID] = {}
+        recorded = _recorded(answers, runs[HYBRID])
+        judged_hits = JudgedHits.collect(recorded, texts, judged)
     with watched.stage("latency", len(judged)) as advance:
         latency_ms = _latency(searcher, list(texts.values()), base)
         advance(len(judged))
@@ -100,6 +138,8 @@ def evaluate_searcher(
         signals={name: measure(run, judged) for name, run in runs.items()},
         latency_ms=latency_ms,
         runs=runs,
+        answered=float(judged_hits.answered.mean()),
+        reliability=measure_reliability(judged_hits),
     )
 
 
@@ -129,13 +169,55 @@ def run_queries(
     searcher: Searcher, texts: Mapping[str, str], base: Query, advance: ProgressCallback
 ) -> dict[str, list[str]]:
     """The best 100 doc_ids of each query, its own id left out, asked as ``base`` asks."""
-    run = {}
+    return {
+        query_id: _found(query_id, answer)
+        for query_id, answer in _answers(
+            searcher, texts, replace(base, k=_DEPTH, explain=False), advance
+        )
+    }
+
+
+def judge_hits(
+    searcher: Searcher,
+    queries: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+    *,
+    progress: BuildProgress | None = None,
+) -> JudgedHits:
+    """The first ten hits of every judged query, with their probabilities and judgments.
+
+    Raises
+    ------
+    CorpusError
+        If a judged query has no text, or none is judged.
+    """
+    judged = judged_queries(queries, qrels)
+    texts = {query_id: queries[query_id] for query_id in judged}
+    with (progress or SilentProgress()).stage("judge", len(judged)) as advance:
+        # One more, for the query's own document is left out.
+        answers = _answers(searcher, texts, Query("?", k=N_JUDGED_HITS + 1), advance)
+        return JudgedHits.collect(answers, texts, judged)
+
+
+def _answers(
+    searcher: Searcher, texts: Mapping[str, str], base: Query, advance: ProgressCallback
+) -> Iterator[tuple[str, Answer]]:
     for query_id, text in texts.items():
-        asked = replace(base, text=text, k=_DEPTH, explain=False, highlight=False)
-        found = [hit.doc_id for hit in searcher.search(asked).hits]
-        run[query_id] = [doc_id for doc_id in found if doc_id != query_id]
+        asked = replace(base, text=text, highlight=False)
+        yield query_id, searcher.search(asked)
         advance(1)
-    return run
+
+
+def _recorded(
+    answers: Iterable[tuple[str, Answer]], run: dict[str, list[str]]
+) -> Iterator[tuple[str, Answer]]:
+    for query_id, answer in answers:
+        run[query_id] = _found(query_id, answer)
+        yield query_id, answer
+
+
+def _found(query_id: str, answer: Answer) -> list[str]:
+    return [hit.doc_id for hit in answer.hits if hit.doc_id != query_id]
 
 
 def _latency(searcher: Searcher, texts: Sequence[str], base: Query) -> dict[str, float]:

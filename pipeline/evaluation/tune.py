@@ -1,4 +1,4 @@
-"""Choose weights and fusion on judged queries, and say honestly what they are worth.
+"""Choose weights, fusion and the level of probability on judged queries, and say their worth.
 
 Every query is asked once, and ranked under every setting of a grid. The choice is made by
 cross-validation: for each fold of the queries on all others, so that what it is worth is measured
@@ -11,16 +11,19 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import CorpusError, QueryError
 from pipeline.encoding.progress import BuildProgress, SilentProgress
-from pipeline.evaluation.evaluate import judged_queries
+from pipeline.evaluation.evaluate import judge_hits, judged_queries
+from pipeline.evaluation.folds import fold_positions
 from pipeline.evaluation.metrics import NDCG_AT_10, ndcg
+from pipeline.evaluation.recalibrate import CalibrationReport, fit_calibration
 from pipeline.evaluation.significance import SIGNIFICANT, paired_randomization_test
+from pipeline.search.calibration import RECALIBRATED
 from pipeline.search.fusion import DEFAULT_WEIGHTS, MIN_MAX, Z_SCORE
 from pipeline.search.query import Query
 from pipeline.search.ranking import Retrieval
@@ -84,6 +87,11 @@ class TuningReport:
         Of that difference, two-sided.
     better
         Whether the choice should be adopted; ``reason`` says why or why not.
+    current
+        What the version ranks by.
+    calibration
+        The level of probability fitted on the ranking that is served if this report is adopted;
+        ``None`` where that ranking does without bm25 or bert.
     adopted
         Id of the version that was published with the choice, or ``None``.
     """
@@ -100,6 +108,8 @@ class TuningReport:
     p_value: float
     better: bool
     reason: str
+    current: RankingSettings
+    calibration: CalibrationReport | None
     seconds: float
     adopted: str | None = None
 
@@ -119,21 +129,28 @@ class TuningReport:
             "significant_below": SIGNIFICANT,
             "better": self.better,
             "reason": self.reason,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
             "adopted": self.adopted,
             "seconds": round(self.seconds, 3),
         }
 
+    @property
+    def improved(self) -> RankingSettings | None:
+        """What to rank by from now on, where weights or calibration are better."""
+        weights = self.chosen if self.better else self.current
+        if self.calibration is not None and self.calibration.better:
+            return replace(weights, calibration=self.calibration.fitted)
+        return weights if self.better else None
+
     def ranking(self) -> dict[str, object]:
-        """What a version that adopts the choice keeps in its settings: weights, and why."""
-        return {
-            **self.chosen.to_manifest(),
-            "tuned": {
-                "version": self.version,
-                "n_queries": self.n_queries,
-                NDCG_AT_10: self.held_out,
-                "p_value": self.p_value,
-            },
-        }
+        """What a version that adopts what is better keeps in its settings, and why."""
+        kept = (self.improved or self.current).to_manifest()
+        found = {"version": self.version, "n_queries": self.n_queries}
+        if self.better:
+            kept["tuned"] = {**found, NDCG_AT_10: self.held_out, "p_value": self.p_value}
+        if self.calibration is not None and self.calibration.better:
+            kept["calibrated"] = {**found, **self.calibration.figures()}
+        return kept
 
 
 def tune_searcher(
@@ -146,6 +163,8 @@ def tune_searcher(
     progress: BuildProgress | None = None,
 ) -> TuningReport:
     """Choose weights and fusion by cross-validation, and test them against the default.
+
+    The level of probability is then fitted on the hits of the ranking that is to be served.
 
     A setting counts by its mean gain in nDCG@10 over the default, averaged with the settings one
     step from it, less one standard error (the one-standard-error rule: Breiman et al.,
@@ -189,7 +208,7 @@ def tune_searcher(
             figures[at] = _figures(searcher, asked, grid, query_id, judged[query_id])
             advance(1)
     folds, held_out = [], np.zeros(len(query_ids))
-    for fold in _folds([queries[query_id] for query_id in query_ids], n_folds, seed):
+    for fold in fold_positions([queries[query_id] for query_id in query_ids], n_folds, seed):
         chosen = grid.choose(np.delete(figures, fold, axis=0))
         held_out[fold] = figures[fold, chosen]
         means = figures[fold, 0].mean(), held_out[fold].mean()
@@ -198,6 +217,15 @@ def tune_searcher(
     p_value = paired_randomization_test((held_out - figures[:, 0]).tolist(), seed=seed)
     default, tuned = float(figures[:, 0].mean()), float(held_out.mean())
     better, reason = _judge(default, tuned, p_value, is_default=overall == 0)
+    served = grid.settings[overall] if better else searcher.ranking
+    calibration = _calibration(
+        searcher.with_ranking(replace(served, calibration=None)),
+        queries,
+        judged,
+        n_folds=n_folds,
+        seed=seed,
+        progress=progress,
+    )
     return TuningReport(
         collection=searcher.collection,
         version=searcher.version,
@@ -211,8 +239,29 @@ def tune_searcher(
         p_value=p_value,
         better=better,
         reason=reason,
+        current=searcher.ranking,
+        calibration=calibration,
         seconds=time.perf_counter() - began,
     )
+
+
+def _calibration(
+    searcher: Searcher,
+    queries: Mapping[str, str],
+    judged: Mapping[str, Mapping[str, int]],
+    *,
+    n_folds: int,
+    seed: int,
+    progress: BuildProgress | None,
+) -> CalibrationReport | None:
+    """The level of probability of a ranking's hits, fitted; ``None`` where there is none to fit."""
+    weights = searcher.ranking.weights_over(searcher.signals, None)
+    encoder = searcher.encoder_fingerprint
+    asked = [name for name in searcher.signals if weights.get(name, 0.0) > 0]
+    if encoder is None or not set(RECALIBRATED) <= set(asked):
+        return None
+    hits = judge_hits(searcher, queries, judged, progress=progress)
+    return fit_calibration(hits, encoder, n_folds=n_folds, seed=seed)
 
 
 def _judge(default: float, tuned: float, p_value: float, *, is_default: bool) -> tuple[bool, str]:
@@ -299,14 +348,3 @@ def _ranked(retrieval: Retrieval, settings: Sequence[RankingSettings]) -> list[t
         found = best_rows(retrieval, weightings, fusion, _K + 1)
         ranked |= {at: tuple(rows.tolist()) for at, rows in zip(positions, found, strict=True)}
     return [ranked[at] for at in range(len(settings))]
-
-
-def _folds(texts: Sequence[str], n_folds: int, seed: int) -> list[NDArray[np.int64]]:
-    """Positions of each fold's queries; who asks the same words is in the same fold."""
-    same: dict[str, list[int]] = {}
-    for position, text in enumerate(texts):
-        same.setdefault(" ".join(text.casefold().split()), []).append(position)
-    groups = [same[text] for text in sorted(same)]
-    order = np.random.default_rng(seed).permutation(len(groups))
-    parts = [part for part in np.array_split(order, n_folds) if len(part)]
-    return [np.array(sorted(at for group in part for at in groups[group])) for part in parts]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ingest.errors import QueryError
 from pipeline.search.arrangement import Arrangement, Arranger
-from pipeline.search.calibration import probabilities
+from pipeline.search.calibration import Recalibration, probabilities
 from pipeline.search.query import Query
 from pipeline.search.ranking import EVERYTHING, Ranking, Retrieval
 from pipeline.search.variety import N_VARIED
@@ -27,7 +27,7 @@ class Page:
     ranking, probability
         The page's documents in order, and how likely each is relevant.
     best_probability
-        The highest among all candidates, whatever page is asked for.
+        The highest among all candidates, whatever page is asked for, on Trine's own level.
     total
         How many documents match.
     matching
@@ -50,6 +50,7 @@ def cut_page(
     metadata: MetadataColumns,
     best_bm25: float,
     arrange: Arranger | None = None,
+    calibration: Recalibration | None = None,
 ) -> Page:
     """Rank as far as the page reaches, and cut the page out.
 
@@ -59,6 +60,8 @@ def cut_page(
         Upper bound of the BM25 score any document can reach for this query.
     arrange
         Puts the best documents in another order before the page is cut; not with a sort.
+    calibration
+        The collection's own level of probability; Trine's where ``None``.
 
     Raises
     ------
@@ -72,8 +75,15 @@ def cut_page(
     # Documents that others stand for take no place on a page, so as many more are needed.
     reach = end if arrange is None else max(end + N_VARIED, query.rerank_depth)
     ranking = retrieval.rank(reach if query.min_probability is None else EVERYTHING)
+
+    def likely(ranking: Ranking) -> NDArray[np.float64]:
+        found = _probabilities(ranking, certain, best_bm25)
+        if calibration is None:
+            return found
+        return calibration.apply(found, ranking.raw_of("bert"), _flags(ranking, certain))
+
     if query.min_probability is not None:
-        ranking = ranking.take(_probabilities(ranking, certain, best_bm25) >= query.min_probability)
+        ranking = ranking.take(likely(ranking) >= query.min_probability)
         total, matching = len(ranking), ranking.rows
     elif query.facets or query.sort:
         matching = retrieval.matching_rows()
@@ -85,8 +95,7 @@ def cut_page(
         ranking = retrieval.rank_rows(rows)
     elif begin or end < len(ranking):
         ranking = ranking.take(np.arange(min(begin, len(ranking)), min(end, len(ranking))))
-    probability = _probabilities(ranking, certain, best_bm25)
-    return Page(ranking, probability, best, total, matching, arrangement)
+    return Page(ranking, likely(ranking), best, total, matching, arrangement)
 
 
 def _probabilities(
@@ -96,10 +105,14 @@ def _probabilities(
     if "bm25" in evidence:
         # Where no word of the query can match, every score is 0 already.
         evidence["bm25"] = evidence["bm25"] / (best_bm25 or 1.0)
-    is_certain = np.zeros(len(ranking), np.bool_)
+    return probabilities(evidence, _flags(ranking, certain))
+
+
+def _flags(ranking: Ranking, certain: frozenset[int]) -> NDArray[np.bool_]:
+    flags = np.zeros(len(ranking), np.bool_)
     if certain:
-        is_certain[:] = [row in certain for row in ranking.rows.tolist()]
-    return probabilities(evidence, is_certain)
+        flags[:] = [row in certain for row in ranking.rows.tolist()]
+    return flags
 
 
 def _sorted_rows(

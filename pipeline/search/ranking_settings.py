@@ -1,4 +1,4 @@
-"""What a version ranks by where a query does not say: Trine's own weights, or tuned ones."""
+"""What a version ranks by where a query does not say, and its own level of probability."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ingest.errors import IndexCorruptError
+from pipeline.search.calibration import Recalibration
 from pipeline.search.fusion import DEFAULT_FUSION, DEFAULT_WEIGHTS, FUSIONS
 from pipeline.version.open_version import SIGNALS
 
@@ -15,7 +16,7 @@ __all__ = ["RankingSettings"]
 
 @dataclass(frozen=True, slots=True)
 class RankingSettings:
-    """Weights and fusion of queries that give none.
+    """Weights and fusion of queries that give none, Trine's own or tuned ones.
 
     Parameters
     ----------
@@ -23,6 +24,9 @@ class RankingSettings:
         Weight of each signal, at least 0 and not all 0; a signal without weight is not asked.
     fusion
         One of ``FUSIONS``.
+    calibration
+        The collection's own level of probability, fitted on judged hits of this very ranking;
+        Trine's own where ``None``.
 
     Raises
     ------
@@ -32,13 +36,14 @@ class RankingSettings:
     Examples
     --------
     >>> RankingSettings.from_manifest({"ranking": {"weights": {"bert": 1.0}}})
-    RankingSettings(weights={'bert': 1.0}, fusion='z_score')
+    RankingSettings(weights={'bert': 1.0}, fusion='z_score', calibration=None)
     >>> RankingSettings.from_manifest({}).weights == DEFAULT_WEIGHTS
     True
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)
     fusion: str = DEFAULT_FUSION
+    calibration: Recalibration | None = None
 
     def __post_init__(self) -> None:
         sound = (
@@ -65,11 +70,18 @@ class RankingSettings:
         kept = settings.get("ranking")
         if not isinstance(kept, Mapping):
             return cls()
-        return cls(kept.get("weights", DEFAULT_WEIGHTS), kept.get("fusion", DEFAULT_FUSION))
+        return cls(
+            kept.get("weights", DEFAULT_WEIGHTS),
+            kept.get("fusion", DEFAULT_FUSION),
+            Recalibration.from_manifest(kept.get("calibration")),
+        )
 
     def to_manifest(self) -> dict[str, object]:
         """Ranking as JSON keeps it."""
-        return {"weights": dict(self.weights), "fusion": self.fusion}
+        kept: dict[str, object] = {"weights": dict(self.weights), "fusion": self.fusion}
+        if self.calibration is not None:
+            kept["calibration"] = self.calibration.to_manifest()
+        return kept
 
     def weights_over(self, held: Sequence[str], asked: Sequence[str] | None) -> Mapping[str, float]:
         """Weights to rank by, given the signals there are and those a query names.

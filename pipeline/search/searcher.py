@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
@@ -16,7 +16,12 @@ from ingest.documents import Document
 from ingest.errors import IndexNotFoundError, QueryError
 from pipeline.search.answer import Answer, FacetValue
 from pipeline.search.arrangement import arranger_for
-from pipeline.search.calibration import GOOD_PROBABILITY, best_possible_bm25
+from pipeline.search.calibration import (
+    GOOD_PROBABILITY,
+    RECALIBRATED,
+    Recalibration,
+    best_possible_bm25,
+)
 from pipeline.search.embedding_space import EmbeddingSpace
 from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
@@ -30,7 +35,7 @@ from pipeline.search.reranking import RerankMemory
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.search.spelling import Speller
-from pipeline.search.steering import Steering, steering_of
+from pipeline.search.steering import steering_of
 from pipeline.search.suggesting import Suggester, Suggestion
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
@@ -208,8 +213,18 @@ class Searcher:
             and np.count_nonzero(np.diff(column.offsets)) >= min_share * self.n_documents
         ]
 
-    def search(self, query: Query) -> Answer:
+    def with_ranking(self, ranking: RankingSettings) -> Searcher:
+        """The same version, answering by another ranking where a query does not say."""
+        return Searcher(self._version, collection=self.collection, ranking=ranking)
+
+    def search(self, query: Query, *, hidden: Collection[str] = ()) -> Answer:
         """Answer a query.
+
+        Parameters
+        ----------
+        hidden
+            doc_ids to answer without, as if the collection did not hold these documents; only the
+            rarity of words, their spelling and names still know them.
 
         Raises
         ------
@@ -223,11 +238,14 @@ class Searcher:
         asked = replace(query, text=corrected or query.text)
         parsed = self._parse(asked)
         best_bm25 = self._best_possible_bm25(parsed)
-        retrieval = self._retrieve(asked, parsed, best_bm25, clock)
+        retrieval = self._retrieve(asked, parsed, best_bm25, clock, hidden)
         scorers = retrieval.scorers
         with clock.stage("rank"):
             arrange = arranger_for(asked, parsed.meaning, self._version, scorers, self._reranked)
-            page = cut_page(asked, retrieval, self._version.metadata, best_bm25, arrange)
+            calibration = self._calibration(scorers)
+            page = cut_page(
+                asked, retrieval, self._version.metadata, best_bm25, arrange, calibration
+            )
         with clock.stage("facets"):
             facets = self._facets(asked, page.matching)
         with clock.stage("show"):
@@ -265,11 +283,18 @@ class Searcher:
         return self._retrieve(asked, parsed, self._best_possible_bm25(parsed), _Clock())
 
     def _retrieve(
-        self, query: Query, parsed: ParsedText, best_bm25: float, clock: _Clock
+        self,
+        query: Query,
+        parsed: ParsedText,
+        best_bm25: float,
+        clock: _Clock,
+        hidden: Collection[str] = (),
     ) -> Retrieval:
         with clock.stage("filter"):
             steering = steering_of(query, self._version)
-            allowed = self._allowed(query, parsed, steering)
+            # Who points at a document has it already.
+            left_out = [*steering.rows, *self._version.documents.known_rows(hidden)]
+            allowed = self._allowed(query, parsed, left_out)
         defaults = self.ranking.weights_over(self.signals, query.signals)
         names = self._signal_names(query, defaults)
         with clock.stage("encode"):
@@ -287,6 +312,19 @@ class Searcher:
                 n_stems=len(parsed.keywords.weights),
                 legibility=self._legibility,
             )
+
+    @property
+    def encoder_fingerprint(self) -> str | None:
+        """Fingerprint of the ``bert`` encoder; ``None`` where the version holds no such signal."""
+        bert = self._version.manifest.signals.get("bert")
+        return None if bert is None else bert.encoder_fingerprint
+
+    def _calibration(self, asked: Collection[str]) -> Recalibration | None:
+        """The collection's own level of probability, where it was fitted on the same evidence."""
+        kept = self.ranking.calibration
+        if kept is None or kept.encoder != self.encoder_fingerprint:
+            return None
+        return kept if all(name in asked for name in RECALIBRATED) else None
 
     @property
     def _legibility(self) -> float:
@@ -338,13 +376,13 @@ class Searcher:
         return weighted
 
     def _allowed(
-        self, query: Query, parsed: ParsedText, steering: Steering
+        self, query: Query, parsed: ParsedText, left_out: Sequence[int]
     ) -> NDArray[np.bool_] | None:
         masks = []
-        if steering:
-            # Who points at a document has it already.
-            masks.append(np.ones(self.n_documents, np.bool_))
-            masks[0][steering.rows] = False
+        if left_out:
+            shown = np.ones(self.n_documents, np.bool_)
+            shown[left_out] = False
+            masks.append(shown)
         if query.filter and query.filter.strip():
             masks.append(parse_filter(query.filter).rows(self._version.metadata))
         for field_name, value, wanted in parsed.filters:

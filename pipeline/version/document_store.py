@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import unicodedata
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -363,6 +363,20 @@ class DocumentStore:
         if not found:
             raise DocumentNotFoundError(f"no document {doc_id!r}")
         return int(found[0][0])
+
+    def known_rows(self, doc_ids: Iterable[str]) -> list[int]:
+        """Rows of those external ids that a document has, ascending."""
+        # No document has a lone surrogate in its id, and SQLite takes none.
+        wanted = sorted({id_ for id_ in doc_ids if id_ == id_.encode(errors="ignore").decode()})
+        found: list[Any] = []
+        for begin in range(0, len(wanted), _BATCH):
+            part = wanted[begin : begin + _BATCH]
+            marks = ",".join("?" * len(part))
+            found += self._fetch(
+                f"SELECT document_row FROM documents WHERE doc_id IN ({marks})",  # noqa: S608
+                part,
+            )
+        return sorted(row for (row,) in found)
 
     def rows_named(self, name: str) -> list[tuple[int, bool]]:
         """Rows whose doc_id, title or one of whose names equals ``name``, case folded.
