@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+import signal
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -115,6 +120,10 @@ def test_an_edit_costs_its_own_documents_only(
         state = {path for path in after.manifest.files if path.startswith(f"{name}/encoder/")}
         assert state
         assert state <= linked_files(folder, first.version)
+    assert_sound(folder)
+    # What both share outlives either.
+    folder.prune(1)
+    assert folder.versions() == [second.version]
     assert_sound(folder)
 
 
@@ -377,6 +386,83 @@ def test_nothing_is_taken_over_from_a_damaged_parent(
     opened = open_version(folder.version_path(second.version), verify=True)
     assert verify_version(opened) == []
     assert answers(folder) == expected
+
+
+# ---- what goes wrong in the middle --------------------------------------------------------
+
+
+def test_a_file_system_without_links_gets_copies(
+    folder: CollectionFolder,
+    fitted_only: IndexSettings,
+    library: list[Document],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    first = build_version(folder, library, settings=fitted_only)
+    monkeypatch.setattr(os, "link", refuse)
+    other = fitted_only.with_synonyms({"folder": ["directory"]})
+    second = build_version(folder, library, settings=other)
+    assert linked_files(folder, first.version) == set()
+    files = [folder.manifest(version).files for version in (first.version, second.version)]
+    assert {k: v for k, v in files[0].items() if k.split("/")[0] in COMPARED} == {
+        k: v for k, v in files[1].items() if k.split("/")[0] in COMPARED
+    }
+    assert_sound(folder)
+
+
+KILLED_WRITER = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from pipeline.encoding import corpus_files, document_signals, passage_signal
+from pipeline.encoding.build import build_version
+from pipeline.encoding.settings import IndexSettings
+from pipeline.version.collection import CollectionFolder
+from pipeline.version.document_store import DocumentStore
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+folder = CollectionFolder(Path(sys.argv[1]), "default")
+path = folder.version_path(folder.current())
+first, *rest = DocumentStore(path).stream()
+module, name = {
+    "encoder": (document_signals, "link_tree"),
+    "rows": (passage_signal, "merge_embeddings"),
+    "words": (corpus_files, "write_spelling"),
+}[sys.argv[2]]
+setattr(module, name, die)
+settings = IndexSettings.from_manifest(folder.manifest(folder.current()).settings)
+build_version(folder, [replace(first, text=first.text + " A file."), *rest], settings=settings)
+"""
+
+
+@pytest.mark.parametrize("point", ["encoder", "rows", "words"])
+def test_a_writer_killed_while_it_takes_over_harms_nothing(
+    copied_data_dir: Path, point: str
+) -> None:
+    folder = CollectionFolder(copied_data_dir, "default")
+    before = folder.current()
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED_WRITER, str(copied_data_dir), point],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert folder.current() == before
+    assert_sound(folder)
+    version = current(folder)
+    again = build_version(
+        folder,
+        list(version.documents.stream())[1:],
+        settings=IndexSettings.from_manifest(version.manifest.settings),
+    )
+    assert (again.removed, again.passages_encoded) == (1, 0)
+    assert not list(folder.path.rglob("*.building"))
+    assert_sound(folder)
 
 
 # ---- any sequence of edits ----------------------------------------------------------------

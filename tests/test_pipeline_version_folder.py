@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ingest.errors import (
 )
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
+from pipeline.version.arrays import ArrayWriter
 from pipeline.version.collection import CollectionFolder, list_collections, new_version_id
 from pipeline.version.document_store import DocumentSpool, DocumentStore
 from pipeline.version.manifest import (
@@ -359,6 +361,52 @@ def test_changes_are_counted(tmp_path: Path) -> None:
     assert new.compare(new).change.unchanged == 3
     old.close()
     new.close()
+
+
+@per_example
+@given(st.data(), st.lists(documents, max_size=8, unique_by=lambda document: document.doc_id))
+def test_rows_are_found_again_in_the_parent(
+    tmp_path: Path, data: st.DataObject, found: list[Document]
+) -> None:
+    before = [
+        replace(document, **data.draw(st.sampled_from([{}, {"text": "new"}, {"url": "new"}])))
+        for document in found
+        if data.draw(st.booleans())
+    ]
+    before.append(Document("gone\U0010ffff", "", "x"))
+    old, new = stored(tmp_path / "old", before), stored(tmp_path / "new", found)
+    comparison = new.compare(old)
+    for row, document in enumerate(sorted(found, key=lambda document: document.doc_id)):
+        own = [entry for entry in before if entry.doc_id == document.doc_id]
+        same = [entry for entry in own if entry.content_hash == document.content_hash]
+        alike = [
+            entry for entry in own if (entry.title, entry.text) == (document.title, document.text)
+        ]
+        assert comparison.unchanged[row] == (old.row(document.doc_id) if same else -1)
+        assert comparison.same_text[row] == (old.row(document.doc_id) if alike else -1)
+    n_kept = len({entry.doc_id for entry in before} & {entry.doc_id for entry in found})
+    assert comparison.change.removed == len(before) - n_kept
+    assert comparison.change.added == len(found) - n_kept
+    assert comparison.change.unchanged + comparison.change.changed == n_kept
+    old.close()
+    new.close()
+
+
+# ---- arrays -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<i4", "<i8"])
+@pytest.mark.parametrize("lengths", [(), (0,), (5, 0, 3), (1000, 24)])
+def test_an_array_written_in_pieces_is_the_array(
+    tmp_path: Path, dtype: str, lengths: tuple[int, ...]
+) -> None:
+    pieces = [np.arange(length).astype(dtype) for length in lengths]
+    whole = np.concatenate([np.zeros(0, dtype), *pieces])
+    with ArrayWriter(tmp_path / "pieces.npy", dtype) as writer:
+        for piece in pieces:
+            writer.append(piece)
+    np.save(tmp_path / "whole.npy", whole)
+    assert (tmp_path / "pieces.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 # ---- metadata -----------------------------------------------------------------------------

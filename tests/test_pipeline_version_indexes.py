@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +20,7 @@ from encoders.words import stems
 from ingest.documents import Document
 from ingest.errors import DimensionMismatchError, IndexCorruptError, IndexFolderError
 from pipeline.version.keyword_index import KeywordIndex, KeywordQuery, write_keyword_index
-from pipeline.version.vector_index import VectorIndex, write_vector_index
+from pipeline.version.vector_index import StoredVectors, VectorIndex, write_vector_index
 
 K1, B = 1.2, 0.75
 # Lucene's one-byte lengths, which tantivy shares, are exact up to here.
@@ -238,6 +240,49 @@ def test_widths_that_do_not_fit_name_both_numbers(tmp_path: Path) -> None:
             index.similarities(query, np.array([0]))
     with pytest.raises(DimensionMismatchError, match=r"\(2, 3\).* 4"):
         write_vector_index(tmp_path, [np.ones((2, 3), np.float32)], 4)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 4097])
+def test_vectors_are_written_as_faiss_writes_them(tmp_path: Path, n_rows: int) -> None:
+    vectors = np.random.default_rng(0).standard_normal((n_rows, 3)).astype(np.float32)
+    vectors[1::5] = 0
+    write_vector_index(tmp_path, np.array_split(vectors, 4), 3)
+    index = faiss.IndexFlatIP(3)
+    index.add(vectors)
+    assert (tmp_path / "vectors.faiss").read_bytes() == faiss.serialize_index(index).tobytes()
+    stored = StoredVectors(tmp_path)
+    assert (stored.n_rows, stored.dimension) == (n_rows, 3)
+    rows = np.arange(n_rows)[::-3].copy()
+    assert np.array_equal(stored.rows(rows), vectors[rows])
+    assert np.array_equal(stored.covered(), vectors.any(axis=1))
+
+
+def test_vectors_are_written_as_they_come(tmp_path: Path) -> None:
+    """Forty megabytes pass through; a few batches of them are in memory at a time."""
+    batches = (np.full((1000, 100), n, np.float32) for n in range(100))
+    tracemalloc.start()
+    try:
+        write_vector_index(tmp_path, batches, 100)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        tracemalloc.reset_peak()
+        assert StoredVectors(tmp_path).covered().sum() == 99_000
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "long", "header"])
+def test_damaged_vectors_are_not_taken_over(tmp_path: Path, damage: str) -> None:
+    write_vector_index(tmp_path, [np.eye(4, dtype=np.float32)], 4)
+    path = tmp_path / "vectors.faiss"
+    content = path.read_bytes()
+    changed = {"short": content[:-1], "long": content + b"x", "header": b"y" + content[1:]}
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(changed[damage])
+    with pytest.raises(IndexCorruptError, match="vector index"):
+        StoredVectors(tmp_path)
 
 
 def test_no_vectors_at_all(tmp_path: Path) -> None:
