@@ -18,6 +18,7 @@ from encoders.languages import DEFAULT_LANGUAGES
 from encoders.protocol import Encoder, FittedEncoder
 from ingest.documents import Document
 from ingest.errors import EmptyCorpusError, IndexCorruptError, TrineError
+from pipeline.encoding.agreement import with_agreement
 from pipeline.encoding.document_languages import DocumentLanguages, find_languages
 from pipeline.encoding.document_signals import (
     build_document_signal,
@@ -230,6 +231,7 @@ class _Build:
                 self._signals["bert"] = self._bert.build(
                     self._subfolder("bert"), store, cut, stages
                 )
+        self._signals = with_agreement(self._signals, self._folder, cut.table.offsets)
         return cut.table
 
     def _localized(

@@ -45,6 +45,9 @@ class SignalRecord:
     legibility
         How well the encoder reads the collection's language, in [0, 1]; 1 where that is no
         question.
+    agreement
+        How far the signal's nearest neighbours are those of another signal as well, beyond
+        chance, in [0, 1]; 1 where it was not measured.
     """
 
     rows: str
@@ -53,6 +56,7 @@ class SignalRecord:
     encoder_fingerprint: str | None = None
     dimension: int | None = None
     legibility: float = 1.0
+    agreement: float = 1.0
 
     @property
     def coverage(self) -> float:
