@@ -42,9 +42,7 @@ def with_agreement(
     n_documents = len(offsets) - 1
     rows = np.unique(np.linspace(0, n_documents - 1, min(_N_SAMPLED, n_documents)).astype(np.int64))
     sampled = {
-        name: np.array(VectorIndex(folder / name).vectors[offsets[rows]])
-        if record.rows == "passages"
-        else np.array(VectorIndex(folder / name).vectors[rows])
+        name: _sampled(folder / name, offsets[rows] if record.rows == "passages" else rows)
         for name, record in signals.items()
         if record.dimension is not None
     }
@@ -96,6 +94,13 @@ def neighbor_agreement(embeddings: Mapping[str, Embeddings]) -> dict[str, float]
         )
         agreement[name] = max(0.0, (shared - chance) / (1 - chance))
     return agreement
+
+
+def _sampled(folder: Path, rows: NDArray[np.int64]) -> Embeddings:
+    # What the vectors are a view of lives only as long as the index does.
+    index = VectorIndex(folder)
+    sampled: Embeddings = index.vectors[rows]
+    return sampled
 
 
 def _is_neighbor(embeddings: Embeddings) -> NDArray[np.bool_]:
