@@ -19,6 +19,7 @@ from encoders.protocol import Encoder
 from encoders.term_encoder import TermEncoder
 from ingest.documents import Document
 from ingest.errors import EmptyCorpusError, IndexCorruptError, TrineError
+from pipeline.encoding.agreement import with_agreement
 from pipeline.encoding.corpus_files import CorpusFiles
 from pipeline.encoding.document_languages import DocumentLanguages, find_languages
 from pipeline.encoding.document_signals import build_document_signal, build_keyword_signal
@@ -261,6 +262,7 @@ class _Build:
                 self._signals["bert"] = self._bert.build(
                     self._subfolder("bert"), store, cut, inherited, self._stages
                 )
+        self._signals = with_agreement(self._signals, self._folder, cut.table.offsets)
         return cut.table
 
     def _localized(self, encoder: TermEncoder, languages: tuple[str, ...]) -> TermEncoder:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.version.manifest import SignalRecord
+
 __all__ = [
     "DEFAULT_FUSION",
     "DEFAULT_WEIGHTS",
@@ -24,6 +26,7 @@ __all__ = [
     "RRF_K",
     "Z_SCORE",
     "Normalization",
+    "collection_trust",
     "effective_weights",
     "fit_normalization",
     "lexical_confidence",
@@ -48,6 +51,8 @@ LEXICAL_SIGNALS = ("bm25", "tfidf", "word2vec")
 _TYPICAL_SHARE = 1 / 2.2
 # In longer queries ever fewer of the words can be expected in one document.
 _FEW_WORDS = 5
+# Working encoders reach .31 and more (see ARCHITECTURE.md, "Ranking"), broken ones .2 at most.
+_LEAST_AGREEMENT = 0.25
 # Standard deviations above the lowest candidate that count as 1; hardly any score reaches it.
 _Z_SPAN = 12.0
 
@@ -185,24 +190,47 @@ def lexical_confidence(bm25_share: float, n_stems: int) -> float:
     return min(1.0, covered * expected) ** 2
 
 
-def signal_confidence(bm25_share: float, n_stems: int, legibility: float) -> dict[str, float]:
+def collection_trust(name: str, record: SignalRecord) -> float:
+    """How far a signal can be trusted for any query of a collection, in [0, 1].
+
+    An encoder that reads the language badly, or holds for alike what no other signal does, is
+    trusted little. And where the reduction of tfidf keeps nearly as many directions as there are
+    documents, nothing is latent any more: it says again what bm25 said, and need not.
+
+    Examples
+    --------
+    >>> collection_trust("bert", SignalRecord("passages", 900, 900, agreement=0.4))
+    1.0
+    >>> collection_trust("tfidf", SignalRecord("documents", 240, 240, dimension=240))
+    0.0
+    """
+    trust = min(record.legibility, min(1.0, record.agreement / _LEAST_AGREEMENT) ** 6)
+    if name == "tfidf" and record.dimension is not None and record.n_rows:
+        trust *= min(1.0, 2 * max(0.0, 1 - record.dimension / record.n_rows))
+    return trust
+
+
+def signal_confidence(
+    bm25_share: float, n_stems: int, trust: Mapping[str, float]
+) -> dict[str, float]:
     """How far each signal can be trusted for one query, in [0, 1].
 
     Parameters
     ----------
     bm25_share, n_stems
         As ``lexical_confidence`` has them.
-    legibility
-        How well the transformer reads the collection's language. Where it reads it badly it is
-        trusted less, and what the words say is doubted less in its favour.
+    trust
+        How far each can be trusted in this collection; 1 where nothing is said. Where that is
+        little for bert, what the words say is doubted less in its favour.
 
     Examples
     --------
-    >>> [round(signal_confidence(0.23, 5, legibility)["bm25"], 2) for legibility in (1.0, 0.1)]
+    >>> [round(signal_confidence(0.23, 5, {"bert": trust})["bm25"], 2) for trust in (1.0, 0.1)]
     [0.26, 0.93]
     """
-    lexical = 1 - legibility * (1 - lexical_confidence(bm25_share, n_stems))
-    return {**dict.fromkeys(LEXICAL_SIGNALS, lexical), "bert": legibility}
+    bert = trust.get("bert", 1.0)
+    lexical = 1 - bert * (1 - lexical_confidence(bm25_share, n_stems))
+    return {**{name: lexical * trust.get(name, 1.0) for name in LEXICAL_SIGNALS}, "bert": bert}
 
 
 def effective_weights(

@@ -295,7 +295,7 @@ def retrieve(
     passage_index: VectorIndex | None,
     best_bm25: float,
     n_stems: int,
-    legibility: float = 1.0,
+    trust: Mapping[str, float] | None = None,
     defaults: Mapping[str, float] = DEFAULT_WEIGHTS,
 ) -> Retrieval:
     """Collect every signal's candidates and score each by every signal.
@@ -312,8 +312,8 @@ def retrieve(
         Upper bound of the BM25 score any document can reach for this query.
     n_stems
         Distinct stems in the query.
-    legibility
-        How well the transformer reads the collection's language, in [0, 1].
+    trust
+        How far each signal can be trusted in this collection, in [0, 1]; 1 where nothing is said.
     defaults
         Weights where ``weights`` is ``None``.
     """
@@ -322,7 +322,7 @@ def retrieve(
     raw = _raw_scores(scorers, head)
     normalizations = tuple(fit_normalization(fusion, values) for values in raw)
     active = [len(found.rows) > 0 for found in candidates.values()]
-    confidence = _confidence(candidates, best_bm25, n_stems, legibility)
+    confidence = _confidence(candidates, best_bm25, n_stems, trust or {})
     return Retrieval(
         scorers=scorers,
         allowed=allowed,
@@ -352,13 +352,16 @@ def _head(
 
 
 def _confidence(
-    candidates: Mapping[str, Candidates], best_bm25: float, n_stems: int, legibility: float
+    candidates: Mapping[str, Candidates],
+    best_bm25: float,
+    n_stems: int,
+    trust: Mapping[str, float],
 ) -> dict[str, float]:
     found = candidates.get("bm25")
     if found is None or best_bm25 <= 0:
-        return {"bert": legibility}
+        return {"bert": trust.get("bert", 1.0)}
     share = float(found.scores.max(initial=0.0)) / best_bm25
-    return signal_confidence(share, n_stems, legibility)
+    return signal_confidence(share, n_stems, trust)
 
 
 def _raw_scores(scorers: Mapping[str, Scorer], rows: NDArray[np.int64]) -> NDArray[np.float64]:

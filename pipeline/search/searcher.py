@@ -25,6 +25,7 @@ from pipeline.search.calibration import (
 from pipeline.search.embedding_space import EmbeddingSpace
 from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
+from pipeline.search.fusion import collection_trust
 from pipeline.search.paging import cut_page
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText, parse_query_text, plain_words
@@ -310,7 +311,7 @@ class Searcher:
                 passage_index=self._version.vectors.get("bert"),
                 best_bm25=best_bm25,
                 n_stems=len(parsed.keywords.weights),
-                legibility=self._legibility,
+                trust=self._trust,
             )
 
     @property
@@ -326,10 +327,10 @@ class Searcher:
             return None
         return kept if all(name in asked for name in RECALIBRATED) else None
 
-    @property
-    def _legibility(self) -> float:
-        bert = self._version.manifest.signals.get("bert")
-        return 1.0 if bert is None else bert.legibility
+    @cached_property
+    def _trust(self) -> dict[str, float]:
+        records = self._version.manifest.signals
+        return {name: collection_trust(name, record) for name, record in records.items()}
 
     def _parse(self, query: Query) -> ParsedText:
         # What is a document's name as it stands holds no operators.

@@ -84,6 +84,9 @@ class SignalRecord:
         question.
     fit
         For an encoder that is fitted on documents, what it was fitted on and its drift.
+    agreement
+        How far the signal's nearest neighbours are those of another signal as well, beyond
+        chance, in [0, 1]; 1 where it was not measured.
     """
 
     rows: str
@@ -93,6 +96,7 @@ class SignalRecord:
     dimension: int | None = None
     legibility: float = 1.0
     fit: Fit | None = None
+    agreement: float = 1.0
 
     @property
     def coverage(self) -> float:
