@@ -9,8 +9,8 @@ and directions describe something else. Past either bound it is fitted anew.
 What a bound costs, as nDCG@10 of a collection of which a random 95 % (90 %) were fitted on and the
 rest folded in, less that of a fresh fit: the hybrid on cranfield -.001 (-.003), on cisi -.008
 (-.010); tfidf on cranfield .000 (-.001), on cisi -.020 (-.010); word2vec on cranfield -.002
-(-.003), on cisi -.041 (-.055). Documents all of one new subject cost more than random ones: tfidf loses
-.025 to .033 with 10 % of scifact, .046 with 20 %.
+(-.003), on cisi -.041 (-.055). Documents all of one new subject cost more than random
+ones: tfidf loses .025 to .033 with 10 % of scifact, .046 with 20 %.
 """
 
 from __future__ import annotations
