@@ -49,7 +49,7 @@ def fitted_only(tiny_settings: IndexSettings) -> IndexSettings:
     return tiny_settings.with_signals(["bm25", *FITTED])
 
 
-def edited(document: Document, text: str = "A sentence about files was added.") -> Document:
+def edited(document: Document, text: str = "The file of a program must agree.") -> Document:
     return replace(document, text=f"{document.text} {text}")
 
 
@@ -131,7 +131,7 @@ def test_vectors_are_those_the_kept_encoders_give_every_text(
     folder: CollectionFolder, fitted_only: IndexSettings, library: list[Document]
 ) -> None:
     build_version(folder, library, settings=fitted_only)
-    added = Document("aaa", "Reading", "How to read a file and close the socket.")
+    added = Document("aaa", "Read", "This document explains how to read the file of a program.")
     changed = [added, *library[:3], edited(library[4]), *library[5:]]
     summary = build_version(folder, changed, settings=fitted_only)
     assert (summary.added, summary.changed, summary.removed) == (1, 1, 1)

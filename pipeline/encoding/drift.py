@@ -5,6 +5,12 @@ that the encoder does not know, beyond those it left unknown when it was fitted;
 documents that it was fitted on without being there any more, or that are there without its having
 been fitted on them. The first says what the encoder cannot see, the second how much its weights
 and directions describe something else. Past either bound it is fitted anew.
+
+What a bound costs, as nDCG@10 of a collection of which a random 95 % (90 %) were fitted on and the
+rest folded in, less that of a fresh fit: the hybrid on cranfield -.001 (-.003), on cisi -.008
+(-.010); tfidf on cranfield .000 (-.001), on cisi -.020 (-.010); word2vec on cranfield -.002
+(-.003), on cisi -.041 (-.055). Documents all of one new subject cost more than random
+ones: tfidf loses .025 to .033 with 10 % of scifact, .046 with 20 %.
 """
 
 from __future__ import annotations
@@ -28,8 +34,8 @@ __all__ = [
     "measure_drift",
 ]
 
-MAX_UNKNOWN_WORDS = 0.005
-MAX_CHANGED_DOCUMENTS = 0.1
+MAX_UNKNOWN_WORDS = 0.0025
+MAX_CHANGED_DOCUMENTS = 0.05
 _FILE_NAME = "fit_coverage.npy"
 
 
