@@ -81,6 +81,11 @@ class TermEncoder(FittedEncoder):
         return self._fingerprint
 
     @property
+    def favors_unseen_texts(self) -> bool:
+        """Whether texts it was not fitted on come out nearer to all others than those it was."""
+        return False
+
+    @property
     def vocabulary(self) -> dict[str, int]:
         """Row of each term."""
         self._fitted()

@@ -144,6 +144,11 @@ class Word2VecEncoder(TermEncoder):
         self._learn_idf(terms, document_frequencies, n_texts)
         return self
 
+    @property
+    def favors_unseen_texts(self) -> bool:
+        """True for vectors trained on the texts, which tell these apart by what is theirs alone."""
+        return self.vectors_path is None
+
     def rows(self, words: Iterable[str]) -> NDArray[np.int64]:
         """Row of each word in the vocabulary; -1 for stop words, and words that have no vector."""
         left_out = all_stop_words(self.languages)

@@ -17,6 +17,7 @@ from encoders.protocol import Embeddings
 from encoders.term_encoder import TermEncoder, WeighedTexts
 from encoders.tfidf import TfidfEncoder
 from ingest.errors import IndexCorruptError
+from pipeline.encoding.centrality import Center, CenterOfRows
 from pipeline.encoding.document_languages import DocumentLanguages
 from pipeline.encoding.drift import FitCoverage, drifted, measure_drift
 from pipeline.encoding.inheritance import Inheritance, merge_embeddings
@@ -173,6 +174,9 @@ def _write_rows(folder: Path, kept: _Kept, store: DocumentStore, advance: Advanc
         if isinstance(encoder, TfidfEncoder):
             sparse = stack.enter_context(_SparseWriter(folder, kept))
 
+        center = Center.read(kept.folder) if kept.folder is not None else None
+        fitted = CenterOfRows(encoder.dimension)
+
         def embedded() -> Iterator[Embeddings]:
             for rows, texts in _fresh_texts(store, kept.origins):
                 weighed = encoder.weigh(texts)
@@ -182,12 +186,19 @@ def _write_rows(folder: Path, kept: _Kept, store: DocumentStore, advance: Advanc
                     )
                 if sparse is not None:
                     sparse.add(rows, weighed)
-                yield encoder.embed(weighed)
+                embeddings = encoder.embed(weighed)
+                fitted.add(embeddings)
+                yield embeddings if center is None else center.held(embeddings)
                 advance(len(rows))
 
-        return write_vector_index(
+        n_covered = write_vector_index(
             folder, merge_embeddings(kept.origins, old, embedded()), encoder.dimension
         )
+    if center is not None and kept.folder is not None:
+        center.link(kept.folder, folder)
+    elif kept.fit is None and encoder.favors_unseen_texts:
+        fitted.write(folder)
+    return n_covered
 
 
 _SPARSE_ARRAYS = (("data", "<f4"), ("indices", "<i4"), ("indptr", "<i8"))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from encoders.bert import BertEncoder
+from encoders.protocol import Embeddings
 from encoders.term_encoder import TermEncoder
 from encoders.words import word_spans, words
 from ingest.documents import Document
@@ -26,6 +27,7 @@ __all__ = ["attribute_words"]
 
 # Words of a text that are listed; what the others of a long document bring is one entry.
 _MOST_WORDS = 200
+_ROUNDING = 1e-5
 
 
 def attribute_words(
@@ -80,13 +82,11 @@ def attribute_words(
         if isinstance(encoder, TermEncoder) and isinstance(scorer, VectorScorer):
             embeddings = version.vectors[name].vectors[ranking.rows]
             for position in speaking:
-                held = encoder.term_shares(shown[position].text, scorer.query)
+                one, raw = shown[position], float(ranking.raw[index, position])
                 if not steered:
                     asked = encoder.term_shares(parsed.meaning, embeddings[position])
-                    found[position].query[name] = shown[position].asked(
-                        asked, parsed.meaning, encoder.term
-                    )
-                found[position].document[name] = shown[position].held(held, encoder.term)
+                    found[position].query[name] = one.asked(asked, parsed.meaning, encoder.term)
+                found[position].document[name] = _of_terms(encoder, one, scorer.query, raw)
         elif isinstance(encoder, BertEncoder) and isinstance(scorer, PassageScorer):
             read = [shown[position] for position in speaking]
             for position, entries in zip(speaking, _of_tokens(encoder, scorer, read), strict=False):
@@ -136,6 +136,19 @@ class _Shown:
         for start, end, word in self._places:
             found.setdefault(term(word), {})[start, end] = None
         return {key: list(spans) for key, spans in found.items()}
+
+
+def _of_terms(
+    encoder: TermEncoder, shown: _Shown, query: Embeddings, raw: float
+) -> list[WordContribution]:
+    """What each word of a document brings to its cosine with a query."""
+    held = encoder.term_shares(shown.text, query)
+    entries = shown.held(held, encoder.term)
+    # A document folded into a Word2Vec is turned away from what all have in common.
+    turned = raw - sum(held.values())
+    if held and abs(turned) > _ROUNDING:
+        entries.append(WordContribution("", turned, "model", []))
+    return entries
 
 
 def _of_tokens(
