@@ -205,6 +205,7 @@ class Word2VecEncoder(TermEncoder):
             "seed": self.seed,
             "max_training_words": self.max_training_words,
             "vectors_path": str(self.vectors_path) if self.vectors_path is not None else None,
+            **({} if self.vectors_sha256 is None else {"vectors_sha256": self.vectors_sha256}),
             **language_settings(self.languages),
         }
 

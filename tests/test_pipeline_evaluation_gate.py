@@ -303,6 +303,7 @@ def test_another_file_of_word_vectors_at_the_same_path_is_noticed(
     rebuilt = build_version(folder, documents(), settings=known, gate=PublishGate(folder))
     assert rebuilt.published
     assert rebuilt.gate["encoders_changed"] == ["word2vec"]
+    assert rebuilt.drift["word2vec"].refitted
     # Nothing has changed by its being gone, as long as it need not be read.
     known = IndexSettings.from_manifest(folder.manifest(folder.current()).settings)
     vectors.unlink()
