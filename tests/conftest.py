@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # A tiny BERT gains nothing from threads, and waits for them on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest.register_assert_rewrite("fault_subject")
+
+from fault_server import FaultServer
 from ingest.documents import Document
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
@@ -127,3 +130,13 @@ def build(tmp_path: Path, tiny_settings: IndexSettings) -> Callable[..., Searche
         return Searcher.open(data_dir=tmp_path / "built")
 
     return build_and_open
+
+
+@pytest.fixture(scope="session")
+def fault_server(
+    library_data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FaultServer]:
+    """Runs ``trine`` in forks that fail; ready once the library was built."""
+    server = FaultServer(tmp_path_factory.mktemp("faults") / "points")
+    yield server
+    server.close()
