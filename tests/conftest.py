@@ -13,15 +13,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # A tiny BERT gains nothing from threads, and waits for them on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest.register_assert_rewrite("fault_subject")
-
 from fault_server import FaultServer
+
 from ingest.documents import Document
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
 
+# It asserts on behalf of tests, so pytest explains what it asserts.
+pytest.register_assert_rewrite("fault_subject")
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
 
 

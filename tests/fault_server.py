@@ -168,7 +168,7 @@ class _Points:
         sync, connect = os.fsync, sqlite3.connect
 
         def fsync(descriptor: int) -> None:
-            self._at("fsync", os.readlink(f"/proc/self/fd/{descriptor}"))
+            self._at("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink()))
             sync(descriptor)
 
         def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401

@@ -21,6 +21,7 @@ from pipeline.version.document_store import DocumentStore
 from pipeline.version.manifest import unlisted_files, verify_files
 from pipeline.version.open_version import open_version
 from pipeline.version.quality import Quality, write_quality
+from pipeline.version.remarks import KINDS
 
 KEEP = 2
 N_DOCUMENTS = 40
@@ -46,6 +47,46 @@ def trine(*arguments: str) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0
+
+
+def stored(folder: CollectionFolder) -> Titles:
+    """Titles of the documents of the current version."""
+    path = folder.version_path(folder.current())
+    with closing(DocumentStore(path)) as store:
+        return {document.doc_id: document.title for document in store.stream()}
+
+
+def check_serving(folder: CollectionFolder, *expected: Titles) -> None:
+    """The current version is whole and one of these, and answers with its documents alone."""
+    current = folder.current()
+    path = folder.version_path(current)
+    version = open_version(path)
+    assert verify_files(path, version.manifest) == []
+    assert unlisted_files(path, version.manifest) == []
+    assert verify_version(version) == []
+    titles = stored(folder)
+    assert titles in expected
+    searcher = Searcher(version)
+    for doc_id in ("d0", "d7"):
+        answer = searcher.search(Query(titles[doc_id]))
+        assert answer.hits[0].doc_id == doc_id
+        assert answer.version == current
+        assert all(titles[hit.doc_id] == hit.title for hit in answer.hits)
+
+
+def litter(folder: CollectionFolder) -> list[str]:
+    """Files that no version, no cache and no known state accounts for."""
+    versions = folder.versions()
+    known = {"CURRENT", "cache/embeddings.sqlite", "state/write.lock"}
+    for version in versions:
+        known.add(f"versions/{version}/manifest.json")
+        files = folder.manifest(version).files
+        known |= {f"versions/{version}/{name}" for name in files}
+        known |= {f"state/{kind}/{version}.json" for kind in KINDS}
+    root = folder.path
+    found = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+    half = {path.name for path in folder.versions_path.iterdir()} - set(versions)
+    return sorted(found - known | half)
 
 
 class Subject:
@@ -97,28 +138,12 @@ class Subject:
 
     def stored(self) -> Titles:
         """Titles of the documents of the current version."""
-        path = self.folder.version_path(self.folder.current())
-        with closing(DocumentStore(path)) as store:
-            return {document.doc_id: document.title for document in store.stream()}
+        return stored(self.folder)
 
-    def check_serving(self, *expected: Titles) -> Titles:
+    def check_serving(self, *expected: Titles) -> None:
         """The current version is whole and one of these, and answers with its documents alone."""
-        current = self.folder.current()
-        path = self.folder.version_path(current)
-        version = open_version(path)
-        assert verify_files(path, version.manifest) == []
-        assert unlisted_files(path, version.manifest) == []
-        assert verify_version(version) == []
-        stored = self.stored()
-        assert stored in expected
-        searcher = Searcher(version)
-        for doc_id in ("d0", "d7"):
-            answer = searcher.search(Query(stored[doc_id]))
-            assert answer.hits[0].doc_id == doc_id
-            assert answer.version == current
-            assert all(stored[hit.doc_id] == hit.title for hit in answer.hits)
-        self._published.add(current)
-        return stored
+        check_serving(self.folder, *expected)
+        self._published.add(self.folder.current())
 
     def check_cache(self) -> None:
         """The embedding cache is whole, where there is one."""
@@ -132,21 +157,6 @@ class Subject:
         before, wanted = self.folder.current(), self.edit()
         assert trine(*self.index) == 0
         assert self.folder.current() != before
-        assert self.check_serving(wanted) == wanted
-        assert self.litter() == []
-
-    def litter(self) -> list[str]:
-        """Files that no version, no cache and no known state accounts for."""
-        versions = self.folder.versions()
-        known = {"CURRENT", "cache/embeddings.sqlite", "state/write.lock"}
-        for version in versions:
-            known.add(f"versions/{version}/manifest.json")
-            files = self.folder.manifest(version).files
-            known |= {f"versions/{version}/{name}" for name in files}
-            known |= {f"state/{kind}/{version}.json" for kind in ("quality", "tuning")}
-        folder = self.folder.path
-        found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-        half = [path.name for path in self.folder.versions_path.iterdir()]
-        return sorted(found - known | set(half) - set(versions)) + [
-            f"{version} was never published" for version in versions if version not in self._published
-        ]
+        self.check_serving(wanted)
+        assert litter(self.folder) == []
+        assert set(self.folder.versions()) <= self._published

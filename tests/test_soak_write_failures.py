@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from fault_server import Fault, FaultServer, Run, spread
 from fault_subject import Subject, Titles
+
 from pipeline.encoding.settings import IndexSettings
 
 ERRORS = ("ENOSPC", "EACCES", "EIO", "EROFS")
