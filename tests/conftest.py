@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # A tiny BERT gains nothing from threads, and waits for them on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from fault_server import FaultServer
+
 from ingest.documents import Document
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
 
+# It asserts on behalf of tests, so pytest explains what it asserts.
+pytest.register_assert_rewrite("fault_subject")
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
 
 
@@ -127,3 +131,13 @@ def build(tmp_path: Path, tiny_settings: IndexSettings) -> Callable[..., Searche
         return Searcher.open(data_dir=tmp_path / "built")
 
     return build_and_open
+
+
+@pytest.fixture(scope="session")
+def fault_server(
+    library_data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FaultServer]:
+    """Runs ``trine`` in forks that fail; ready once the library was built."""
+    server = FaultServer(tmp_path_factory.mktemp("faults") / "points")
+    yield server
+    server.close()

@@ -82,8 +82,11 @@ def run_index(
         gate=gate,
         progress=progress,
     )
-    gate.keep_quality()
     warnings = [*summary.warnings, *report.warnings()]
+    try:
+        gate.keep_quality()
+    except TrineError as error:
+        warnings.append(f"what was measured is not kept: {error}")
     if summary.published or summary.refused:
         warnings += prune_older(folder, keep)
     return replace(summary, warnings=warnings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from pipeline.version.manifest import (
     write_manifest,
 )
 from pipeline.version.open_version import open_version
+from pipeline.version.remarks import write_remark
 
 __all__ = ["TUNING_NAME", "adopt_ranking", "keep_report"]
 
@@ -111,13 +111,7 @@ def keep_report(collection: CollectionFolder, version: str, report: Mapping[str,
         If it cannot be written.
     """
     path = collection.tuning_path(version)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise IndexFolderError(f"cannot write {path}: {error.strerror}") from error
+    write_remark(path, report)
     return path
 
 

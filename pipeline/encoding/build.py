@@ -96,10 +96,10 @@ def build_version(
         If a document, an encoder or the disk fails; the current version stays as it was.
     """
     with collection.writing():
-        building = collection.begin_version(new_version_id())
         settings = settings.with_file_hashes()
         if not settings.ranking:
             settings = settings.with_ranking(_adopted_ranking(collection))
+        building = collection.begin_version(new_version_id())
         try:
             run = _Build(collection, building, settings, full, progress or SilentProgress())
             return run.run(

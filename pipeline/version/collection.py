@@ -4,7 +4,7 @@
   CURRENT          the current version's id, replaced atomically
   versions/<id>/   one immutable version each
   cache/           embeddings by content hash
-  state/           what changes without a version: the writer's lock, reports on tuning
+  state/           what changes without a version: the writer's lock, remarks on versions
 
 <data dir>/state/  belongs to no collection, so none may have that name
 """
@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +29,10 @@ from ingest.errors import (
     IndexNotFoundError,
     QueryError,
 )
+from pipeline.version.announcement import announce, announced, withdraw
 from pipeline.version.hold import claimed
 from pipeline.version.manifest import Manifest, read_manifest
+from pipeline.version.remarks import remove_stray_remarks
 from pipeline.version.write_lock import forget_writer, write_lock
 
 __all__ = [
@@ -143,13 +145,18 @@ class CollectionFolder:
         """Folder of the embedding cache."""
         return self.path / "cache"
 
+    @property
+    def state_path(self) -> Path:
+        """Folder of what changes without a version."""
+        return self.path / "state"
+
     def tuning_path(self, version: str) -> Path:
         """File of the last report on tuning one version, adopted or not."""
-        return self.path / "state" / "tuning" / f"{version}.json"
+        return self.state_path / "tuning" / f"{version}.json"
 
     def quality_path(self, version: str) -> Path:
         """File of the last judged measurement of one version."""
-        return self.path / "state" / "quality" / f"{version}.json"
+        return self.state_path / "quality" / f"{version}.json"
 
     def version_path(self, version: str) -> Path:
         """Folder of one version.
@@ -174,9 +181,13 @@ class CollectionFolder:
             raise _unreadable(self.versions_path, error) from error
 
     def exists(self) -> bool:
-        """Whether there is a collection here, be it a damaged one."""
+        """Whether there is a collection here, be it a damaged or a half deleted one."""
         try:
-            return (self.path / "CURRENT").exists() or self.versions_path.is_dir()
+            return (
+                (self.path / "CURRENT").exists()
+                or self.versions_path.is_dir()
+                or (self.path.is_dir() and not any(self.path.iterdir()))
+            )
         except OSError as error:
             raise _unreadable(self.path, error) from error
 
@@ -259,8 +270,24 @@ class CollectionFolder:
         return path
 
     def publish(self, version: str) -> None:
-        """Make a version current, by one atomic rename."""
+        """Make a version current, by one atomic rename; where that fails, the old one still is."""
         self.version_path(version)
+        previous = self.current_or_none()
+        try:
+            self._point_at(version)
+            try:
+                _sync_folder(self.path)
+            except OSError:
+                # It might not outlast a power cut, so it was not published.
+                if previous is None:
+                    (self.path / "CURRENT").unlink()
+                elif previous != version:
+                    self._point_at(previous)
+                raise
+        except OSError as error:
+            raise IndexFolderError(f"cannot publish in {self.path}: {error.strerror}") from error
+
+    def _point_at(self, version: str) -> None:
         temporary = self.path / f"CURRENT.{os.getpid()}"
         try:
             with temporary.open("w", encoding="utf-8") as file:
@@ -268,20 +295,43 @@ class CollectionFolder:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path / "CURRENT")
-            _sync_folder(self.path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise IndexFolderError(f"cannot publish in {self.path}: {error.strerror}") from error
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
 
     def publish_built(self, building: Path) -> None:
-        """Finish a version and make it current; where that fails, nothing of it is left."""
-        version = self.finish_version(building).name
+        """Finish a version and make it current, as ``publish_all`` does."""
+        self.publish_all([building], version_being_built(building))
+
+    def publish_all(self, building: Sequence[Path], version: str) -> None:
+        """Finish versions and make one current; where that fails, nothing of them is left.
+
+        Call with the write lock held. Whoever is killed meanwhile leaves that to the next writer.
+
+        Parameters
+        ----------
+        version
+            One of those being built, or one that is there already.
+        """
+        announce(self.state_path, version, [version_being_built(path) for path in building])
         try:
+            for path in building:
+                self.finish_version(path)
             self.publish(version)
         except BaseException:
-            if self.current_or_none() != version:
-                self.remove_version(version)
+            with contextlib.suppress(OSError):
+                self._remove_unpublished()
             raise
+        with contextlib.suppress(OSError):
+            withdraw(self.state_path)
+
+    def _remove_unpublished(self) -> None:
+        """Remove versions that got their names but were not published as was announced."""
+        for version in announced(self.state_path, self.current_or_none()):
+            if self._holds(version):
+                self.remove_version(version)
+        withdraw(self.state_path)
 
     def prune(self, keep: int = KEPT_VERSIONS) -> list[str]:
         """Remove all but the newest ``keep`` versions; returns the ids of those removed.
@@ -332,13 +382,16 @@ class CollectionFolder:
         with self.writing():
             # Unpublished first: a half-deleted collection must not look whole.
             (self.path / "CURRENT").unlink(missing_ok=True)
-            for folder in (self.versions_path, self.cache_path):
-                if folder.exists():
-                    shutil.rmtree(folder)
-        shutil.rmtree(self.path / "state", ignore_errors=True)
+            for version in self.versions():
+                self.remove_version(version)
+            if self.cache_path.exists():
+                shutil.rmtree(self.cache_path)
+        shutil.rmtree(self.state_path, ignore_errors=True)
+        # The folder of versions last: whoever is stopped before can still name what to delete.
         # Not empty: it holds what is not ours.
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        for folder in (self.versions_path, self.path):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def remove_litter(self) -> None:
         """Remove what a killed writer left half-built. Call with the write lock held."""
@@ -348,6 +401,8 @@ class CollectionFolder:
         if self.path.is_dir():
             for path in self.path.glob("CURRENT.*"):
                 path.unlink(missing_ok=True)
+        self._remove_unpublished()
+        remove_stray_remarks(self.state_path, self.versions())
 
     def forget_writer(self) -> None:
         """Remove what a writer that moved the folder left to say who it was."""

@@ -1,20 +1,18 @@
 """How good a version was found to be on judged queries: one small file beside the versions.
 
-``state/quality/<version>.json`` holds ``{"judged_by", "ndcg@10", "n_queries", "at"}``. A version
-never changes, so what is learnt about it later lies outside its folder.
+``state/quality/<version>.json`` holds ``{"judged_by", "ndcg@10", "n_queries", "at"}``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingest.errors import IndexFolderError
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.remarks import write_remark
 
 __all__ = ["Quality", "read_quality", "write_quality"]
 
@@ -69,14 +67,7 @@ def write_quality(collection: CollectionFolder, version: str, quality: Quality) 
     IndexFolderError
         If it cannot be written.
     """
-    path = collection.quality_path(version)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(quality.to_json(), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise IndexFolderError(f"cannot write {path}: {error.strerror}") from error
+    write_remark(collection.quality_path(version), quality.to_json())
 
 
 def read_quality(collection: CollectionFolder, version: str) -> Quality | None:

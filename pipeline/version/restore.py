@@ -101,11 +101,12 @@ def restore(
         members = iter(archive)
         backup = _read_header(members)
         folder = CollectionFolder(data_dir, name or backup.collection)
-        _check_free(folder, replace)
+        if folder.path.exists() and not folder.path.is_dir():
+            raise IndexFolderError(f"{folder.path} is in the way: it is no folder")
         existed = folder.path.exists()
         try:
             with folder.writing():
-                # Again: nobody else can make one now.
+                # What a killed restore left is gone now, and nobody else can make one.
                 _check_free(folder, replace)
                 _read_manifests(members, backup)
                 with _building(folder, backup) as building:
@@ -120,8 +121,6 @@ def restore(
 
 
 def _check_free(folder: CollectionFolder, replace: bool) -> None:
-    if folder.path.exists() and not folder.path.is_dir():
-        raise IndexFolderError(f"{folder.path} is in the way: it is no folder")
     taken = folder.current_or_none() is not None or folder.versions()
     if taken and not replace:
         raise IndexFolderError(
@@ -182,6 +181,9 @@ def _building(folder: CollectionFolder, backup: _Backup) -> Iterator[dict[str, P
     finally:
         for path in building.values():
             shutil.rmtree(path, ignore_errors=True)
+        # Remarks on versions that did not come to be.
+        with contextlib.suppress(OSError):
+            folder.remove_litter()
 
 
 def _read_files(
@@ -229,18 +231,17 @@ def _finish(folder: CollectionFolder, backup: _Backup, building: dict[str, Path]
         if problems := verify_files(path, manifest, check="crc32"):
             raise IndexCorruptError(f"version {version} is damaged: {problems[0]}")
         open_version(path)
-    for version, path in building.items():
-        if version in folder.versions():
-            if not _is_whole(folder.version_path(version), backup.manifests[version]):
-                folder.displace_version(version)
-                folder.finish_version(path)
-        else:
-            folder.finish_version(path)
     for name, raw in backup.remarks.items():
         target = folder.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(raw)
-    folder.publish(backup.current)
+    known = folder.versions()
+    for version in building.keys() & set(known):
+        if not _is_whole(folder.version_path(version), backup.manifests[version]):
+            folder.displace_version(version)
+            folder.finish_version(building[version])
+    fresh = [path for version, path in building.items() if version not in known]
+    folder.publish_all(fresh, backup.current)
 
 
 def _is_whole(path: Path, expected: tuple[Manifest, bytes]) -> bool:

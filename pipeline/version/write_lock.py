@@ -85,6 +85,8 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except TrineError:
         raise
     except OSError as error:
+        # NumPy, whose write was cut short, says how many bytes but not why.
+        reason = error.strerror or f"{error}: is the disk full?"
         raise IndexFolderError(
-            f"writing {path} failed: {error.strerror or error}; the published version is untouched"
+            f"writing {path} failed: {reason}; the published version is untouched"
         ) from error

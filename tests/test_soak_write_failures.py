@@ -1,0 +1,171 @@
+"""Let writing fail at every place a run writes (``make soak``; ``make test`` samples them)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fault_server import Fault, FaultServer, Run, spread
+from fault_subject import Subject, Titles
+
+from pipeline.encoding.settings import IndexSettings
+
+ERRORS = ("ENOSPC", "EACCES", "EIO", "EROFS")
+NEVER = 1 << 30
+# Where a failure need not end a run: a link becomes a copy, a folder is there already, what
+# cannot be removed stays until the next run, and a parent that cannot be read is done without.
+_HARMLESS = ("os.link", "os.mkdir", "os.remove", "os.rmdir", "sqlite3.connect")
+_PUBLISHED = "os.rename /default/CURRENT"
+
+
+@pytest.fixture
+def subject(tmp_path: Path, tiny_settings: IndexSettings) -> Subject:
+    return Subject(tmp_path, tiny_settings)
+
+
+def _judge(run: Run, subject: Subject, old: Titles, new: Titles) -> None:
+    """Either one line, and the old version serves; or all is well, and the new one does."""
+    lines = run.errors.splitlines()
+    if run.status == 0:
+        assert all(line.startswith("warning: ") for line in lines), run.errors
+        subject.check_serving(new)
+    else:
+        assert (run.status, len(lines)) == (1, 1), run.errors
+        assert lines[0].startswith("trine: "), run.errors
+        assert "unexpected" not in lines[0], run.errors
+        subject.check_serving(old)
+    subject.check_cache()
+
+
+def _fail_at_points(
+    server: FaultServer,
+    subject: Subject,
+    *options: str,
+    choose: Callable[[int], list[int]],
+    lasting: bool,
+) -> None:
+    subject.edit()
+    whole = server.run((*subject.index, *options), subject.data_dir, Fault(fail_at=NEVER))
+    subject.check_serving(subject.titles)
+    subject.check_recovery()
+    published = whole.points.index(_PUBLISHED) + 1
+    ended: Counter[int] = Counter()
+    for point in choose(len(whole.points)):
+        error, shown = ERRORS[point % len(ERRORS)], whole.points[point - 1]
+        print(f"{error} at {point} of {len(whole.points)}, {lasting=}: {shown}")  # noqa: T201
+        old = subject.stored()
+        arguments, new = (*subject.index, *options), subject.edit()
+        fault = Fault(fail_at=point, error=error, lasting=lasting)
+        run = server.run(arguments, subject.data_dir, fault)
+        print(run.status, run.errors)  # noqa: T201
+        _judge(run, subject, old, new)
+        if point <= published and not shown.startswith(_HARMLESS):
+            assert run.status == 1
+            assert os.strerror(getattr(errno, error)) in run.errors
+        if point > published + 1:
+            assert run.status == 0
+        ended[run.status] += 1
+        subject.check_recovery()
+    print(ended)  # noqa: T201
+
+
+def test_a_few_operations_fail(fault_server: FaultServer, subject: Subject) -> None:
+    _fail_at_points(fault_server, subject, choose=lambda n: spread(5, n), lasting=False)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("option", ["--full", "--keep=2"])
+@pytest.mark.parametrize("lasting", [False, True])
+def test_any_operation_fails(
+    fault_server: FaultServer, subject: Subject, option: str, lasting: bool
+) -> None:
+    # One operation in three with what lasts: what follows is much the same.
+    def choose(n_points: int) -> list[int]:
+        return spread(n_points // 3 if lasting else n_points, n_points)
+
+    _fail_at_points(fault_server, subject, option, choose=choose, lasting=lasting)
+
+
+def _file_limits(subject: Subject) -> list[int]:
+    """Limits at which each file of a version is cut: in the middle, and at its last byte."""
+    path = subject.folder.version_path(subject.folder.current())
+    sizes = {file.stat().st_size for file in path.rglob("*") if file.is_file()}
+    return sorted({limit for size in sizes for limit in (size // 2, size - 1) if limit > 0})
+
+
+def _fail_beyond_limits(
+    server: FaultServer, subject: Subject, *options: str, count: int | None = None
+) -> None:
+    limits = [0, *_file_limits(subject)]
+    chosen = spread(count or len(limits), len(limits))
+    for limit in (limits[position - 1] for position in chosen):
+        print(f"files of at most {limit} bytes")  # noqa: T201
+        old = subject.stored()
+        arguments, new = (*subject.index, *options), subject.edit()
+        run = server.run(arguments, subject.data_dir, Fault(file_bytes=limit))
+        print(run.status, run.errors)  # noqa: T201
+        _judge(run, subject, old, new)
+        assert run.status == 1
+        subject.check_recovery()
+
+
+def test_writes_are_short_at_a_few_sizes(fault_server: FaultServer, subject: Subject) -> None:
+    _fail_beyond_limits(fault_server, subject, "--full", count=4)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("option", ["--full", "--keep=2"])
+def test_writes_are_short_at_any_size(
+    fault_server: FaultServer, subject: Subject, option: str
+) -> None:
+    _fail_beyond_limits(fault_server, subject, option)
+
+
+@contextlib.contextmanager
+def _small_disk(folder: Path, n_bytes: int) -> Iterator[Path]:
+    """A file system in memory of this size, where this process may mount one."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "none", str(folder)]
+    mounted = shutil.which("mount") and subprocess.run(command, capture_output=True, check=False)
+    if not mounted or mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("option", ["--full", "--keep=2"])
+def test_a_disk_that_is_full(
+    fault_server: FaultServer, tmp_path: Path, tiny_settings: IndexSettings, option: str
+) -> None:
+    with _small_disk(tmp_path / "disk", 64 << 20) as disk:
+        subject = Subject(disk, tiny_settings)
+        manifest = subject.folder.manifest(subject.folder.current())
+        needed = manifest.total_bytes + 4096 * 2 * len(manifest.files)
+        ended: Counter[int] = Counter()
+        for step in range(24):
+            old = subject.stored()
+            arguments, new = (*subject.index, option), subject.edit()
+            ballast = disk / "ballast"
+            left = os.statvfs(disk)
+            n_bytes = left.f_bavail * left.f_frsize - step * needed // 20
+            with ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            run = fault_server.run(arguments, subject.data_dir)
+            print(step, run.status, run.errors)  # noqa: T201
+            _judge(run, subject, old, new)
+            ballast.unlink()
+            ended[run.status] += 1
+            subject.check_recovery()
+        print(ended)  # noqa: T201
+        assert ended[1] >= 10
+        assert run.status == 0
