@@ -6,7 +6,7 @@ was applied is one step: whoever is killed in between leaves nothing to apply a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -43,9 +43,7 @@ class Folded:
     published: bool
 
 
-def fold_writes(
-    collection: CollectionFolder, *, progress: BuildProgress | None = None
-) -> Folded:
+def fold_writes(collection: CollectionFolder, *, progress: BuildProgress | None = None) -> Folded:
     """Publish a version with everything that was accepted and is in none yet, and note that.
 
     Raises
@@ -129,7 +127,7 @@ def build_with_writes(
     documents: Callable[[], Iterable[Document]] | None,
     *,
     settings: IndexSettings,
-    sources: tuple[str, ...] | list[str] = (),
+    sources: Sequence[str] = (),
     full: bool = False,
     refit: bool = False,
     allow_shrink: bool = True,

@@ -27,12 +27,22 @@ from ingest.errors import (
     IndexFolderError,
     IndexNotFoundError,
     IndexVersionError,
+    QueryError,
     WriteLogFullError,
 )
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.tasks import ACCEPTED, FAILED, PUBLISHED, REINDEX, RUNNING, WRITE, Task
 
-__all__ = ["FILE_NAME", "MAX_PENDING", "MAX_PENDING_BYTES", "Backlog", "Write", "WriteLog"]
+__all__ = [
+    "FILE_NAME",
+    "MAX_PENDING",
+    "MAX_PENDING_BYTES",
+    "Backlog",
+    "Snapshot",
+    "Write",
+    "WriteLog",
+    "written_collections",
+]
 
 FILE_NAME = "writes.sqlite"
 MAX_PENDING = 100_000
@@ -67,6 +77,15 @@ class Write:
 
     doc_id: str
     document: Document | None
+
+    @classmethod
+    def from_json(cls, doc_id: str, text: str | None) -> Write:
+        """A write as `to_json` wrote it."""
+        return cls(doc_id, None if text is None else _document_of(doc_id, text))
+
+    def to_json(self) -> str | None:
+        """The document without its id, as the log keeps it."""
+        return None if self.document is None else _document_json(self.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +153,7 @@ class WriteLog:
         with self._accepting(settings) as connection:
             n_put = n_deleted = n_bytes = 0
             for write in writes:
-                text = None if write.document is None else _document_json(write.document)
+                text = write.to_json()
                 # Replaced, not updated: the last word has a sequence number of its own.
                 connection.execute(
                     "INSERT OR REPLACE INTO writes (doc_id, document) VALUES (?, ?)",
@@ -262,13 +281,12 @@ class WriteLog:
                     (FAILED, error, now, WRITE, value),
                 )
 
-    def forget(self, doc_ids: Iterable[str]) -> None:
-        """Forget what was written about some documents, where a version holds it."""
+    def forget(self, doc_ids: Iterable[str], sequence: int) -> None:
+        """Forget what was written about some documents up to a number."""
         with self._noting() as connection:
-            settled = int(_fact(connection, "settled") or 0)
             connection.executemany(
                 "DELETE FROM writes WHERE doc_id = ? AND sequence <= ?",
-                [(doc_id, settled) for doc_id in doc_ids],
+                [(doc_id, sequence) for doc_id in doc_ids],
             )
 
     @contextlib.contextmanager
@@ -390,7 +408,9 @@ class Snapshot:
 
     def laid_over(self, documents: Iterable[Document], after: int = 0) -> Iterator[Document]:
         """Documents as they are once what was written after a number holds, streamed."""
-        written = {row[0] for row in self._rows("SELECT doc_id FROM writes WHERE sequence > ?", after)}
+        written = {
+            row[0] for row in self._rows("SELECT doc_id FROM writes WHERE sequence > ?", after)
+        }
         for document in documents:
             if document.doc_id not in written:
                 yield document
@@ -407,6 +427,15 @@ class Snapshot:
             return []
         with _errors(self._path):
             return self._connection.execute(sql, parameters).fetchall()
+
+
+def written_collections(data_dir: Path) -> list[CollectionFolder]:
+    """Collections of a data folder that have a write log, by name."""
+    found = []
+    for path in sorted(data_dir.glob(f"*/state/{FILE_NAME}")):
+        with contextlib.suppress(QueryError):
+            found.append(CollectionFolder(data_dir, path.parent.parent.name))
+    return found
 
 
 def _chosen(sequence: int, reindex: Iterable[str]) -> list[tuple[str, object]]:
