@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from ingest.documents import Document
+from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.document_store import DocumentStore
@@ -131,8 +133,22 @@ def texts(data_dir: Path) -> dict[str, str]:
         store.close()
 
 
-def test_writes_while_people_search_and_after_a_kill(copied_data_dir: Path) -> None:
-    with serving(copied_data_dir, workers=2) as server:
+def test_writes_while_people_search_and_after_a_kill(
+    tmp_path: Path, library: list[Document], tiny_settings: IndexSettings
+) -> None:
+    # Signals whose libraries every process has read within a second or two.
+    light = tiny_settings.with_signals(["bm25", "tfidf"])
+    build_version(CollectionFolder(tmp_path, "default"), library, settings=light)
+    write_search_and_kill(tmp_path)
+
+
+@pytest.mark.soak
+def test_all_signals_while_people_search_and_after_a_kill(copied_data_dir: Path) -> None:
+    write_search_and_kill(copied_data_dir)
+
+
+def write_search_and_kill(data_dir: Path) -> None:
+    with serving(data_dir, workers=2) as server:
         searching = Searching(server)
         with searching():
             told = server.published(server.put("zebra", "Zebras have stripes."))
@@ -150,18 +166,18 @@ def test_writes_while_people_search_and_after_a_kill(copied_data_dir: Path) -> N
         assert searching.n_answers
         pending = server.put("last", "Written before the crash.")
         server.kill()
-    with serving(copied_data_dir) as server:
+    with serving(data_dir) as server:
         server.published(pending)
-        found = texts(copied_data_dir)
+        found = texts(data_dir)
         assert found["last"] == "Written before the crash."
         assert sum(name.startswith("burst/") for name in found) == N_BURST
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
-        assert not indexer_runs(copied_data_dir)
+        assert not indexer_runs(data_dir)
 
 
 def test_two_servers_index_once_and_sources_are_read_again(
-    tmp_path: Path, tiny_settings: IndexSettings
+    tmp_path: Path,
 ) -> None:
     data_dir, source = tmp_path / "data", tmp_path / "notes.jsonl"
     source.write_text('{"_id": "a", "text": "From the source."}\n', encoding="utf-8")
