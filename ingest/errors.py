@@ -14,6 +14,7 @@
     │   ├── IndexVersionError                written in another format: found and supported
     │   ├── IndexCorruptError                a file is missing or altered: which, and what to do
     │   ├── IndexLockedError                 another writer holds the collection: who
+    │   ├── WriteLogFullError                too many writes wait to be indexed: how many
     │   └── DimensionMismatchError(ValueError)  both numbers
     ├── QueryError(ValueError)               a parameter of a query: which, and what is allowed
     └── DocumentNotFoundError(LookupError)   no document has this id
@@ -40,6 +41,7 @@ __all__ = [
     "NotFittedError",
     "QueryError",
     "TrineError",
+    "WriteLogFullError",
 ]
 
 
@@ -89,6 +91,10 @@ class IndexCorruptError(IndexFolderError):
 
 class IndexLockedError(IndexFolderError):
     """Another process is writing this collection."""
+
+
+class WriteLogFullError(IndexFolderError):
+    """So many accepted writes wait to be indexed that no more are taken for now."""
 
 
 class DimensionMismatchError(IndexFolderError, ValueError):

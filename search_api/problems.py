@@ -24,16 +24,20 @@ from ingest.errors import (
     ModelNotFoundError,
     QueryError,
     TrineError,
+    WriteLogFullError,
 )
+from search_api.access import ForbiddenError
 from search_api.json_format import json_bytes
 
 __all__ = [
     "ERROR_KINDS",
     "HTTP_KINDS",
     "INTERNAL_ERROR",
+    "NothingToReadError",
     "Problem",
     "ProblemKind",
     "UnknownIndexError",
+    "UnknownTaskError",
     "UnsupportedBodyError",
     "kind_of",
     "problem_of",
@@ -45,6 +49,14 @@ _MEDIA_TYPE = "application/problem+json"
 
 class UnknownIndexError(IndexNotFoundError):
     """A request names a collection or a version that is not there."""
+
+
+class UnknownTaskError(TrineError, LookupError):
+    """A request names a task that is not there, or no longer."""
+
+
+class NothingToReadError(TrineError):
+    """A collection that has no sources is to be read from them again."""
 
 
 class UnsupportedBodyError(QueryError):
@@ -89,6 +101,10 @@ ERROR_KINDS = MappingProxyType(
         DimensionMismatchError: ProblemKind(
             "dimension-mismatch", "Embeddings and index do not fit", 500
         ),
+        WriteLogFullError: ProblemKind("write-log-full", "Too much waits to be indexed", 503),
+        UnknownTaskError: ProblemKind("unknown-task", "No such task", 404),
+        NothingToReadError: ProblemKind("no-sources", "There are no sources to read", 409),
+        ForbiddenError: ProblemKind("forbidden", "This needs a right the request lacks", 403),
         IndexFolderError: ProblemKind("index-unreadable", "The index cannot be used", 503),
         ModelNotFoundError: ProblemKind("model-not-found", "A model is missing", 503),
         EncoderError: ProblemKind("encoder-error", "An encoder cannot do its work", 500),
@@ -113,7 +129,7 @@ _HTTP_DETAILS = MappingProxyType(
         400: "The request cannot be read as HTTP.",
         404: "Nothing is at this address; please check its spelling.",
         405: "The header Allow names the methods this address takes.",
-        413: "The body may have at most 1,000,000 bytes.",
+        413: "The body may have at most {limit:,} bytes.",
     }
 )
 
@@ -168,15 +184,18 @@ def problem_of(error: Exception) -> Problem:
     """Describe any error without telling more than its own message."""
     if isinstance(error, TrineError):
         line = " ".join(str(error).split())
-        return Problem(kind_of(type(error)), line, getattr(error, "parameter", None))
+        headers = (("Retry-After", "10"),) if isinstance(error, WriteLogFullError) else ()
+        return Problem(kind_of(type(error)), line, getattr(error, "parameter", None), headers)
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = HTTP_KINDS.get(error.code) or ProblemKind(
             f"http-{error.code}", error.name, error.code
         )
-        headers = tuple(
+        given = tuple(
             (name, value) for name, value in error.get_headers() if name != "Content-Type"
         )
-        return Problem(kind, _HTTP_DETAILS.get(error.code, error.name), headers=headers)
+        detail = _HTTP_DETAILS.get(error.code, error.name)
+        limited = detail.format(limit=request.max_content_length or 0)
+        return Problem(kind, limited, headers=given)
     return Problem(INTERNAL_ERROR, "The error has been logged; please try again later.")
 
 

@@ -42,7 +42,11 @@ HOMES = {
     "tantivy": ("pipeline/version/keyword_index.py",),
     "rapidfuzz": ("pipeline/search/spelling.py",),
     "spellchecker": ("pipeline/version/dictionaries.py",),
-    "sqlite3": ("pipeline/version/document_store.py", "pipeline/encoding/embedding_cache.py"),
+    "sqlite3": (
+        "pipeline/version/document_store.py",
+        "pipeline/version/write_log.py",
+        "pipeline/encoding/embedding_cache.py",
+    ),
     "flask": ("search_api/", "web/"),
     "gunicorn": ("web/",),
     "watchfiles": ("pipeline/command_line/watch.py",),

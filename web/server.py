@@ -18,6 +18,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from ingest.errors import TrineError
 from search_api.routes import EXTENSION
 from search_api.searchers import SearcherPool
+from search_api.writing import keeper_of
 from web.app import Settings, create_app
 
 __all__ = ["DEFAULT_PORT", "listen", "serve_forever"]
@@ -66,6 +67,8 @@ def serve_forever(
 
     def open_searcher(worker: ThreadWorker) -> None:
         _open_default(worker.wsgi)
+        if settings.writable:
+            keeper_of(worker.wsgi).start()
         if worker.age == 1:
             when_ready(url)
 
@@ -80,7 +83,7 @@ def serve_forever(
         "loglevel": "warning",
         "control_socket_disable": True,
         "post_worker_init": open_searcher,
-        "worker_exit": lambda _server, worker: _pool_of(worker.wsgi).close(),
+        "worker_exit": lambda _server, worker: _close(worker.wsgi),
     }
     _Server(settings, options).run()
 
@@ -122,6 +125,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
 def _pool_of(app: Flask) -> SearcherPool:
     pool: SearcherPool = app.extensions[EXTENSION]
     return pool
+
+
+def _close(app: Flask) -> None:
+    keeper_of(app).close()
+    _pool_of(app).close()
 
 
 def _open_default(app: Flask) -> None:

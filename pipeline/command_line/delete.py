@@ -16,6 +16,7 @@ from pipeline.command_line.progress import BarProgress
 from pipeline.encoding.build import build_version
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.document_store import DocumentStore
+from pipeline.version.write_log import WriteLog
 
 __all__ = ["delete"]
 
@@ -31,6 +32,8 @@ def delete(*, doc_ids: tuple[str, ...], place: Place) -> None:
     folder = place.folder
     folder.current()
     sources, settings = remembered(folder)
+    with WriteLog(folder).snapshot() as written:
+        applied = written.applied(settings.writes)
     summary = build_version(
         folder,
         _without(folder, set(doc_ids)),
@@ -38,6 +41,8 @@ def delete(*, doc_ids: tuple[str, ...], place: Place) -> None:
         sources=sources,
         progress=BarProgress(error_console()),
     )
+    if (log := WriteLog(folder)).exists():
+        log.forget(doc_ids, applied)
     summary = replace(summary, warnings=prune_older(folder))
     if place.as_json:
         print_json(asdict(summary))

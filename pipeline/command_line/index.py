@@ -27,15 +27,16 @@ from pipeline.command_line.options import (
 )
 from pipeline.command_line.progress import BarProgress
 from pipeline.command_line.watch import run_on_changes, take_snapshot, watchable
-from pipeline.encoding.build import BuildSummary, build_version
+from pipeline.encoding.folding import build_with_writes
 from pipeline.encoding.progress import BuildProgress, SilentProgress
 from pipeline.encoding.settings import IndexSettings
-from pipeline.encoding.summary import SignalDrift
+from pipeline.encoding.summary import BuildSummary, SignalDrift
 from pipeline.evaluation.gate import MAX_DROP, Judgments, PublishGate
 from pipeline.evaluation.metrics import NDCG_AT_10
 from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
+from pipeline.version.write_log import WriteLog
 
-__all__ = ["index", "prune_older", "remembered", "run_index", "show_summary"]
+__all__ = ["index", "prune_older", "refusal", "remembered", "run_index", "show_summary"]
 
 
 def run_index(
@@ -52,8 +53,13 @@ def run_index(
 ) -> BuildSummary:
     """Read sources, build a version and prune older ones.
 
+    What was written through the API is laid over what the sources hold.
+
     Parameters
     ----------
+    sources
+        Where there are none, the documents of the current version stay; with ``full``, only what
+        was written counts.
     keep
         How many of the newest versions stay once another was built.
     allow_shrink
@@ -70,10 +76,10 @@ def run_index(
     """
     progress = progress or BarProgress(error_console())
     gate = PublishGate(folder, judgments, progress=progress)
-    report = IngestReport()
-    summary = build_version(
+    report, options = IngestReport(), _source_options(settings)
+    summary = build_with_writes(
         folder,
-        read_documents(sources, options=_source_options(settings), report=report),
+        (lambda: read_documents(sources, options=options, report=report)) if sources else None,
         settings=settings,
         sources=sources,
         full=full,
@@ -190,15 +196,16 @@ def index(
     """Build or refresh a collection (alias: reindex).
 
     SOURCE is a file, a folder, a glob, a BEIR folder, pydoc:stdlib or pydoc:MODULE. The
-    collection then holds exactly what the sources hold. Without a SOURCE the sources given
-    last time are read again. Only passages that changed are encoded, and tfidf and word2vec
-    stay as they were fitted until the documents have drifted too far from that.
+    collection then holds exactly what the sources hold, and what was written through the API.
+    Without a SOURCE the sources given last time are read again. Only passages that changed are
+    encoded, and tfidf and word2vec stay as they were fitted until the documents have drifted too
+    far from that.
     """
     judgments = None if judge is None else Judgments.read(BeirFolder(judge), max_drop)
     folder = place.folder
     known_sources, settings = remembered(folder)
     chosen = [_absolute(source) for source in sources] or known_sources
-    if not chosen:
+    if not chosen and not _is_written(folder):
         raise click.UsageError(
             f"give at least one SOURCE: collection {place.collection!r} has none to read again"
         )
@@ -242,6 +249,14 @@ def index(
     if summary.refused:
         click.echo(f"trine: {refusal(summary)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _is_written(folder: CollectionFolder) -> bool:
+    """Whether a collection without sources has documents all the same, written through the API."""
+    if (current := folder.current_or_none()) is not None:
+        # A damaged one may have had sources.
+        folder.manifest(current)
+    return WriteLog(folder).exists()
 
 
 def _watch(

@@ -44,7 +44,7 @@ from pipeline.version.passage_words import PASSAGE_WORDS_FOLDER
 from pipeline.version.spelling import SPELLING_FOLDER
 from pipeline.version.suggestions import SUGGESTIONS_FOLDER
 
-__all__ = ["BuildSummary", "build_version"]
+__all__ = ["BuildSummary", "build_version", "build_while_writing"]
 
 # What earlier releases did not keep in a version.
 _LATER_FOLDERS = (SPELLING_FOLDER, SUGGESTIONS_FOLDER, PASSAGE_WORDS_FOLDER)
@@ -96,17 +96,41 @@ def build_version(
         If a document, an encoder or the disk fails; the current version stays as it was.
     """
     with collection.writing():
-        settings = settings.with_file_hashes()
-        if not settings.ranking:
-            settings = settings.with_ranking(_adopted_ranking(collection))
-        building = collection.begin_version(new_version_id())
-        try:
-            run = _Build(collection, building, settings, full, progress or SilentProgress())
-            return run.run(
-                documents, list(sources), refit=refit, allow_shrink=allow_shrink, gate=gate
-            )
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        return build_while_writing(
+            collection,
+            documents,
+            settings=settings,
+            sources=sources,
+            full=full,
+            refit=refit,
+            allow_shrink=allow_shrink,
+            gate=gate,
+            progress=progress,
+        )
+
+
+def build_while_writing(
+    collection: CollectionFolder,
+    documents: Iterable[Document],
+    *,
+    settings: IndexSettings,
+    sources: Sequence[str] = (),
+    full: bool = False,
+    refit: bool = False,
+    allow_shrink: bool = True,
+    gate: Gate | None = None,
+    progress: BuildProgress | None = None,
+) -> BuildSummary:
+    """Do what `build_version` does, for a caller that holds the collection's write lock."""
+    settings = settings.with_file_hashes()
+    if not settings.ranking:
+        settings = settings.with_ranking(_adopted_ranking(collection))
+    building = collection.begin_version(new_version_id())
+    try:
+        run = _Build(collection, building, settings, full, progress or SilentProgress())
+        return run.run(documents, list(sources), refit=refit, allow_shrink=allow_shrink, gate=gate)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _adopted_ranking(collection: CollectionFolder) -> Mapping[str, object]:
@@ -217,7 +241,7 @@ class _Build:
         return (
             same_model
             and parent.manifest.corpus_hash == store.corpus_hash()
-            and parent.manifest.settings == self._settings.to_manifest()
+            and self._settings.builds_like(parent.manifest.settings)
             # From another place the next trine reindex must read there.
             and parent.manifest.sources == sources
             # Built by a release that kept less than this one does: so it learns to.

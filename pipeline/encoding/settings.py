@@ -57,6 +57,9 @@ class IndexSettings:
         Trine's own. They decide nothing about what is built.
     synonyms
         Words as a query may hold them -> what else to look for.
+    writes
+        Up to which of its entries the documents hold the collection's write log; empty without
+        one. It decides nothing about what is built.
     """
 
     signals: tuple[str, ...] = SIGNALS
@@ -64,6 +67,7 @@ class IndexSettings:
     source_options: Mapping[str, object] = field(default_factory=dict)
     ranking: Mapping[str, object] = field(default_factory=dict)
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    writes: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def from_manifest(cls, settings: Mapping[str, object]) -> IndexSettings:
@@ -72,12 +76,14 @@ class IndexSettings:
         encoders, source_options = settings.get("encoders"), settings.get("source_options")
         ranking = settings.get("ranking")
         synonyms = settings.get("synonyms")
+        writes = settings.get("writes")
         return cls(
             checked_signals(signals) if isinstance(signals, list | tuple) else SIGNALS,
             encoders if isinstance(encoders, Mapping) else {},
             source_options if isinstance(source_options, Mapping) else {},
             ranking if isinstance(ranking, Mapping) else {},
             synonyms if isinstance(synonyms, Mapping) else {},
+            writes if isinstance(writes, Mapping) else {},
         )
 
     def to_manifest(self) -> dict[str, object]:
@@ -91,6 +97,8 @@ class IndexSettings:
             settings["ranking"] = dict(self.ranking)
         if self.synonyms:
             settings["synonyms"] = {words: list(found) for words, found in self.synonyms.items()}
+        if self.writes:
+            settings["writes"] = dict(self.writes)
         return settings
 
     def with_signals(self, signals: Iterable[str]) -> IndexSettings:
@@ -113,6 +121,14 @@ class IndexSettings:
     def with_synonyms(self, synonyms: Mapping[str, Sequence[str]]) -> IndexSettings:
         """The same settings with these synonyms and no others."""
         return replace(self, synonyms=synonyms)
+
+    def with_writes(self, writes: Mapping[str, object]) -> IndexSettings:
+        """The same settings for documents that hold the write log up to another entry."""
+        return replace(self, writes=writes)
+
+    def builds_like(self, settings: Mapping[str, object]) -> bool:
+        """Whether the same documents need no other version than these settings of a manifest."""
+        return {**self.to_manifest(), "writes": None} == {**settings, "writes": None}
 
     def with_file_hashes(self) -> IndexSettings:
         """The same settings, with the SHA-256 of the word vectors' file as it is now.

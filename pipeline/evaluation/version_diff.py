@@ -100,6 +100,8 @@ def _before_and_after(changes: Mapping[str, Change]) -> dict[str, object]:
 
 def _settings(manifest: Manifest) -> dict[str, object]:
     described = {**manifest.settings, "sources": manifest.sources, "languages": manifest.languages}
+    # How far the write log is applied is no setting anyone chose.
+    described.pop("writes", None)
     return dict(_flat("", described))
 
 

@@ -18,7 +18,9 @@ import filelock
 
 from ingest.errors import IndexFolderError, IndexLockedError, TrineError
 
-__all__ = ["forget_writer", "write_lock"]
+__all__ = ["forget_writer", "indexer_lock", "indexer_runs", "write_lock"]
+
+_INDEXER_LOCK_WAITS_S = 1.0
 
 
 def _holder_path(path: Path) -> Path:
@@ -67,6 +69,52 @@ def write_lock(path: Path, name: str) -> Iterator[None]:
     finally:
         forget_writer(path)
         lock.release()
+
+
+@contextlib.contextmanager
+def indexer_lock(data_dir: Path) -> Iterator[bool]:
+    """Be the one process that indexes in the background in a data folder; ``False`` if one is.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder cannot be written.
+    """
+    lock = _indexer_lock(data_dir)
+    try:
+        # Somebody may hold it for a moment to see whether anybody does.
+        lock.acquire(timeout=_INDEXER_LOCK_WAITS_S)
+    except filelock.Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise IndexFolderError(f"cannot lock {data_dir}: {error.strerror}") from error
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def indexer_runs(data_dir: Path) -> bool:
+    """Whether a process indexes in the background in this data folder."""
+    lock = _indexer_lock(data_dir)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    except OSError as error:
+        raise IndexFolderError(f"cannot lock {data_dir}: {error.strerror}") from error
+    lock.release()
+    return False
+
+
+def _indexer_lock(data_dir: Path) -> filelock.FileLock:
+    state = data_dir / "state"
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IndexFolderError(f"cannot write to {data_dir}: {error.strerror}") from error
+    return filelock.FileLock(state / "indexer.lock")
 
 
 def _holder(path: Path) -> str:
