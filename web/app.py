@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 import search_api.routes
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
+from search_api.access import Access
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.searchers import RerankSettings, SearcherPool
 from web import pages
@@ -39,11 +40,14 @@ class Settings:
         Collection that is searched when a request names none.
     reranking
         The re-ranker requests may ask for; none when ``None``.
+    admin
+        Whether requests from this machine may do what changes the collections.
     """
 
     data_dir: Path | None = None
     collection: str = DEFAULT_COLLECTION
     reranking: RerankSettings | None = None
+    admin: bool = False
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -61,7 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     pool = SearcherPool(
         chosen.data_dir or default_data_dir(), chosen.collection, reranking=chosen.reranking
     )
-    search_api.routes.init_app(app, pool)
+    search_api.routes.init_app(app, pool, Access(admin=chosen.admin))
     pages.init_app(app)
     app.register_error_handler(Exception, handle_error)
     app.after_request(add_headers)

@@ -77,6 +77,11 @@ def _address_options(command: Command) -> Command:
     type=click.FloatRange(0, min_open=True),
     help="Time this may take a query; where it is too short, the order stays as it was.",
 )
+@click.option(
+    "--admin",
+    is_flag=True,
+    help="Let requests from this machine list, verify and activate versions.",
+)
 @common_options
 def serve(
     *,
@@ -86,6 +91,7 @@ def serve(
     rerank: Path | None,
     rerank_depth: int,
     rerank_budget_ms: float,
+    admin: bool,
     place: Place,
 ) -> None:
     """Serve the search page and the JSON API."""
@@ -95,7 +101,7 @@ def serve(
         # Reads files alone: no model may be loaded before the fork.
         check_reranker_folder(str(rerank), rerank)
         reranking = RerankSettings(str(rerank.absolute()), rerank_depth, rerank_budget_ms)
-    _serve(place, host, port, workers, reranking)
+    _serve(place, host, port, workers, reranking, admin=admin)
 
 
 @click.command()
@@ -121,7 +127,13 @@ def demo(
 
 
 def _serve(
-    place: Place, host: str, port: int, workers: int, reranking: RerankSettings | None = None
+    place: Place,
+    host: str,
+    port: int,
+    workers: int,
+    reranking: RerankSettings | None = None,
+    *,
+    admin: bool = False,
 ) -> None:
     _warn_of_strangers(host)
 
@@ -131,7 +143,7 @@ def _serve(
         click.echo(f"Searching {place.collection!r} at {url} (Ctrl-C stops)", err=True)
 
     click.echo(f"Opening {place.collection!r} ...", err=True)
-    settings = Settings(place.data_dir, place.collection, reranking)
+    settings = Settings(place.data_dir, place.collection, reranking, admin)
     serve_forever(settings, host=host, port=port, workers=workers, when_ready=tell)
 
 

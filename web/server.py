@@ -16,8 +16,7 @@ from gunicorn.http import message
 from gunicorn.workers.gthread import ThreadWorker
 
 from ingest.errors import TrineError
-from search_api.routes import EXTENSION
-from search_api.searchers import SearcherPool
+from search_api.snapshot import pool_of
 from web.app import Settings, create_app
 
 __all__ = ["DEFAULT_PORT", "listen", "serve_forever"]
@@ -80,7 +79,7 @@ def serve_forever(
         "loglevel": "warning",
         "control_socket_disable": True,
         "post_worker_init": open_searcher,
-        "worker_exit": lambda _server, worker: _pool_of(worker.wsgi).close(),
+        "worker_exit": lambda _server, worker: pool_of(worker.wsgi).close(),
     }
     _Server(settings, options).run()
 
@@ -119,14 +118,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return create_app(self._settings)
 
 
-def _pool_of(app: Flask) -> SearcherPool:
-    pool: SearcherPool = app.extensions[EXTENSION]
-    return pool
-
-
 def _open_default(app: Flask) -> None:
     try:
-        _pool_of(app).get()
+        pool_of(app).get()
     except TrineError as error:
         # Other collections, and a clear page about this one, can still be served.
         _logger.warning("%s", error)
