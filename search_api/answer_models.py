@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "Activated",
     "Answer",
-    "AnyJson",
     "BatchAnswer",
     "DocumentAnswer",
     "EmbeddingsAnswer",
@@ -37,13 +36,7 @@ MetadataValue = str | int | float | bool | list[str] | list[int] | list[float] |
 class Answer(BaseModel):
     """Anything that is answered; clients must pass over members they do not know."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", title=None)
-
-
-class AnyJson(Answer):
-    """Any JSON object."""
-
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(strict=True, extra="forbid", defer_build=True)
 
 
 class FoundIn(Answer):

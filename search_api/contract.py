@@ -172,6 +172,9 @@ class Operations:
 def register(blueprint: Blueprint, operations: Operations) -> None:
     """Give a blueprint the routes of operations."""
     for operation in operations.all:
+        if operation.asks is not None:
+            # Now, and not by the first of several requests at once.
+            operation.asks.model_rebuild()
         blueprint.add_url_rule(
             operation.rule, operation.name, operation.serve, methods=[operation.method]
         )

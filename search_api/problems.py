@@ -209,4 +209,5 @@ def problem_response(problem: Problem) -> Response:
         json_bytes(problem.to_json()), status=problem.kind.status, mimetype=_MEDIA_TYPE
     )
     response.headers.extend(list(problem.headers))
+    response.headers["Cache-Control"] = "no-store"
     return response

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-# Named here, though unused, RootModel is made while pydantic itself is imported: its first model
-# makes pydantic look for plugins on disk, which no module of ours may do when it is imported.
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -23,6 +21,8 @@ from pipeline.search.query import MAX_K, MAX_QUERY_CHARACTERS, MAX_STEERING, RES
 from pipeline.search.suggesting import MAX_SUGGESTIONS
 from pipeline.version.open_version import SIGNALS
 from search_api.values import (
+    MAX_WEIGHT,
+    MIN_WEIGHT,
     boolean_of_text,
     collapse_of,
     doc_ids_of,
@@ -94,6 +94,8 @@ _TEXT = InAddress({"type": "string"})
 _NAMES = InAddress({"type": "array", "items": {"type": "string"}})
 _IDS = InAddress({"type": "array", "items": {"type": "string"}}, repeated=True)
 _SWITCH_SCHEMA = {"type": "string", "enum": ["true", "false", "1", "0"]}
+_ENCODERS = [name for name in SIGNALS if name != "bm25"]
+_SIGNAL_NAMES = {"type": "string", "enum": list(SIGNALS)}
 _NAMES_SCHEMA = {
     "anyOf": [
         {"type": "array", "items": {"type": "string"}},
@@ -118,7 +120,14 @@ _POINT_SCHEMA = {
             "properties": {
                 kind: {"type": "string", "minLength": 1} for kind in ("text", "document", "word")
             }
-            | {"weight": {"type": "number", "exclusiveMinimum": 0, "default": 1}},
+            | {
+                "weight": {
+                    "type": "number",
+                    "minimum": MIN_WEIGHT,
+                    "maximum": MAX_WEIGHT,
+                    "default": 1,
+                }
+            },
             "oneOf": [{"required": [kind]} for kind in ("text", "document", "word")],
             "additionalProperties": False,
         },
@@ -135,8 +144,18 @@ Number = Annotated[float, InAddress({"type": "number"}, number_of_text)]
 OptionalNumber = Annotated[float | None, InAddress({"type": "number"}, number_of_text)]
 Boolean = Annotated[bool, InAddress(_SWITCH_SCHEMA, boolean_of_text)]
 Names = Annotated[tuple[str, ...], _checked(names_of), WithJsonSchema(_NAMES_SCHEMA), _NAMES]
-OptionalNames = Annotated[
-    tuple[str, ...] | None, _checked(names_of), WithJsonSchema(_NAMES_SCHEMA), _NAMES
+SignalNames = Annotated[
+    tuple[str, ...] | None,
+    _checked(names_of),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": _SIGNAL_NAMES, "minItems": 1},
+                {"type": "string", "description": "The same, separated by commas."},
+            ]
+        }
+    ),
+    InAddress({"type": "array", "items": _SIGNAL_NAMES}),
 ]
 DocIds = Annotated[
     tuple[str, ...],
@@ -187,12 +206,14 @@ def _nullable(schema: dict[str, Any]) -> None:
     """Say that ``null`` is as good as leaving an optional member out."""
     required = schema.get("required", ())
     for name, wanted in schema.get("properties", {}).items():
+        wanted.pop("title", None)
+        if name in required:
+            continue
         told = {key: wanted.pop(key) for key in ("description", "default") if key in wanted}
-        if name not in required and {"type": "null"} not in wanted.get("anyOf", ()):
-            schema["properties"][name] = {"anyOf": [dict(wanted), {"type": "null"}], **told}
-        else:
-            wanted.update(told)
-        schema["properties"][name].pop("title", None)
+        forms = [form for form in wanted.pop("anyOf", [{}]) if form != {"type": "null"}]
+        # What else is said, bounds and names, is of the value alone.
+        forms = [{**form, **wanted} for form in forms]
+        schema["properties"][name] = {"anyOf": [*forms, {"type": "null"}], **told}
 
 
 class Request(BaseModel):
@@ -204,6 +225,8 @@ class Request(BaseModel):
         frozen=True,
         allow_inf_nan=False,
         arbitrary_types_allowed=True,
+        # The first model that is built looks for pydantic's plugins on disk: not at import.
+        defer_build=True,
         json_schema_extra=_nullable,
     )
 
@@ -240,9 +263,7 @@ class RankingParameters(_Window):
     sort: OptionalText = Field(
         None, description="`field`, `field:asc` or `field:desc` instead of relevance."
     )
-    signals: OptionalNames = Field(
-        None, description=f"Signals to use, of {', '.join(SIGNALS)}; all when left out."
-    )
+    signals: SignalNames = Field(None, description="Signals to use; all when left out.")
     weights: Weights = Field(
         None, description="Weight of each signal; the version's own when left out."
     )
@@ -333,7 +354,9 @@ class EncodeRequest(Place):
     """Texts to encode."""
 
     texts: list[Text] = Field(description="The texts.", min_length=1, max_length=MAX_TEXTS)
-    encoder: Text = Field("bert", description="`tfidf`, `word2vec` or `bert`.")
+    encoder: Text = Field(
+        "bert", description="Whose embeddings.", json_schema_extra={"enum": _ENCODERS}
+    )
 
 
 class NeighborsRequest(Place):
@@ -353,8 +376,9 @@ class NeighborsRequest(Place):
     )
     encoder: OptionalText = Field(
         None,
-        description="`tfidf`, `word2vec` or `bert`; when left out `word2vec` where words are "
-        "given or looked for, `bert` otherwise.",
+        description="Whose embeddings; when left out `word2vec` where words are given or looked "
+        "for, `bert` otherwise.",
+        json_schema_extra={"enum": _ENCODERS},
     )
 
 
@@ -363,13 +387,18 @@ class SimilarityRequest(Place):
 
     first: OnePoint = Field(description="As in `POST /neighbors`.")
     second: OnePoint = Field(description="As in `POST /neighbors`.")
-    encoder: OptionalText = Field(None, description="As in `POST /neighbors`.")
+    encoder: OptionalText = Field(
+        None, description="As in `POST /neighbors`.", json_schema_extra={"enum": _ENCODERS}
+    )
 
 
 class RecommendRequest(RankingParameters, Place):
     """What somebody liked, and what not."""
 
-    liked: DocIds = Field(description="Ids of documents to find more like; at least one.")
+    liked: DocIds = Field(
+        description="Ids of documents to find more like; at least one.",
+        json_schema_extra={"minItems": 1},
+    )
     disliked: DocIds = Field((), description="Ids of documents to find less like.")
     q: OptionalText = Field(
         None,

@@ -38,16 +38,6 @@ _OVER_SEVERAL = (
 
 
 @operations.add(
-    "GET",
-    "/search",
-    name="search",
-    summary="Search",
-    description=_OVER_SEVERAL,
-    asks=SearchParameters,
-    answers=SearchAnswer,
-    example=Example(asks={"q": "read a file line by line", "k": 3}),
-)
-@operations.add(
     "POST",
     "/search",
     name="searchByBody",
@@ -58,6 +48,16 @@ _OVER_SEVERAL = (
     example=Example(
         asks={"q": "parse a date", "k": 3, "weights": {"bm25": 0.4, "bert": 0.6}, "explain": False}
     ),
+)
+@operations.add(
+    "GET",
+    "/search",
+    name="search",
+    summary="Search",
+    description=_OVER_SEVERAL,
+    asks=SearchParameters,
+    answers=SearchAnswer,
+    example=Example(asks={"q": "read a file line by line", "k": 3}),
 )
 def search(asked: SearchParameters) -> Answered:
     """Answer a query."""
@@ -129,8 +129,13 @@ def recommend(asked: RecommendRequest) -> Answered:
         content = searcher.search(query).to_json()
     except QueryError as error:
         # The query knows them by other names.
-        name = {"like": "liked", "unlike": "disliked"}.get(error.parameter or "", error.parameter)
-        raise QueryError(str(error), parameter=name) from error
+        name = {"like": "liked", "unlike": "disliked"}.get(error.parameter or "")
+        if name is None:
+            raise
+        message = str(error).replace("like and unlike", "liked and disliked")
+        raise QueryError(
+            message.replace(f"{error.parameter}: ", f"{name}: ", 1), parameter=name
+        ) from error
     return Answered(lambda: content)
 
 

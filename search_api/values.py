@@ -12,6 +12,8 @@ from pipeline.search.query import MAX_QUERY_CHARACTERS
 from search_api.json_reading import kind_name, read_json_object
 
 __all__ = [
+    "MAX_WEIGHT",
+    "MIN_WEIGHT",
     "boolean_of_text",
     "collapse_of",
     "doc_ids_of",
@@ -30,6 +32,9 @@ __all__ = [
     "wrong_value",
 ]
 
+# Sums of embeddings weighted within these bounds neither overflow nor vanish.
+MIN_WEIGHT = 1e-6
+MAX_WEIGHT = 1e6
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _BOOLEANS = MappingProxyType({"true": True, "1": True, "false": False, "0": False})
@@ -192,8 +197,8 @@ def point_of(value: object, name: str) -> Point:
             parameter=parameter_of(name),
         )
     weight = number_of(members.get("weight", 1), f"{name}.weight")
-    if weight <= 0:
-        raise wrong_value(f"{name}.weight", weight, "above 0")
+    if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        raise wrong_value(f"{name}.weight", weight, f"{MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
     return Point(kinds[0], held, weight)
 
 
