@@ -267,11 +267,10 @@ class RankingParameters(_Window):
     weights: Weights = Field(
         None, description="Weight of each signal; the version's own when left out."
     )
-    fusion: OptionalText = Field(None, description=f"How scores are joined: {', '.join(FUSIONS)}.")
-    min_probability: OptionalNumber = Field(
+    fusion: OptionalText = Field(
         None,
-        description="Leave out hits less likely relevant than this.",
-        json_schema_extra={"minimum": 0, "maximum": 1},
+        description="How scores are joined; as the version says when left out.",
+        json_schema_extra={"enum": list(FUSIONS)},
     )
     explain: Explain = Field(
         True, description="Whether hits carry their explanation; `words`: also word by word."

@@ -13,7 +13,7 @@ from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api.access import Access
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.searchers import RerankSettings, SearcherPool
-from web import pages
+from web import contract_page, pages
 
 __all__ = ["Settings", "create_app"]
 
@@ -67,6 +67,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     search_api.routes.init_app(app, pool, Access(admin=chosen.admin))
     pages.init_app(app)
+    contract_page.init_app(app)
     app.register_error_handler(Exception, handle_error)
     app.after_request(add_headers)
     return app
