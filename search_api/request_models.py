@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationInfo,
     WithJsonSchema,
 )
@@ -61,6 +62,10 @@ MAX_TEXTS = 100
 _NAME_CHARACTERS = 1000
 
 
+def _enum(names: Iterable[str]) -> list[JsonValue]:
+    return list(names)
+
+
 def _checked(read: Callable[[object, str], object]) -> BeforeValidator:
     """Check a field by a function that knows its name, and tells what is wrong in our words."""
 
@@ -94,7 +99,7 @@ _TEXT = InAddress({"type": "string"})
 _NAMES = InAddress({"type": "array", "items": {"type": "string"}})
 _IDS = InAddress({"type": "array", "items": {"type": "string"}}, repeated=True)
 _SWITCH_SCHEMA = {"type": "string", "enum": ["true", "false", "1", "0"]}
-_ENCODERS = [name for name in SIGNALS if name != "bm25"]
+_ENCODERS = _enum(name for name in SIGNALS if name != "bm25")
 _SIGNAL_NAMES = {"type": "string", "enum": list(SIGNALS)}
 _NAMES_SCHEMA = {
     "anyOf": [
@@ -270,7 +275,12 @@ class RankingParameters(_Window):
     fusion: OptionalText = Field(
         None,
         description="How scores are joined; as the version says when left out.",
-        json_schema_extra={"enum": list(FUSIONS)},
+        json_schema_extra={"enum": _enum(FUSIONS)},
+    )
+    min_probability: OptionalNumber = Field(
+        None,
+        description="Leave out hits less likely relevant than this.",
+        json_schema_extra={"minimum": 0, "maximum": 1},
     )
     explain: Explain = Field(
         True, description="Whether hits carry their explanation; `words`: also word by word."
@@ -368,7 +378,7 @@ class NeighborsRequest(Place):
     )
     negative: Points = Field((), description="What to subtract.")
     among: Text = Field(
-        "documents", description="What to find.", json_schema_extra={"enum": list(NEIGHBOR_KINDS)}
+        "documents", description="What to find.", json_schema_extra={"enum": _enum(NEIGHBOR_KINDS)}
     )
     k: Integer = Field(
         10, description="How many at most.", json_schema_extra={"minimum": 1, "maximum": MAX_K}
