@@ -1,6 +1,6 @@
 """Who may do what. Until there are keys: everybody may search, nobody else anything more.
 
-Every operation that needs more goes through ``require`` before its request is read.
+Every operation of the contract goes through ``require`` before its request is read.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ class Access:
     ----------
     write
         Whether requests from this machine may do what needs the scope write.
+    admin
+        Whether they may do what needs the scopes write and admin.
     """
 
     write: bool = False
+    admin: bool = False
 
 
 def init_app(app: Flask, access: Access) -> None:
@@ -57,8 +60,11 @@ def require(scope: str) -> None:
     if scope == "search":
         return
     access: Access = current_app.extensions[_EXTENSION]
-    if not access.write:
-        raise ForbiddenError(f"this needs the scope {scope}: start the server with --writable")
+    allowed, option = access.admin, "--admin"
+    if scope == "write":
+        allowed, option = access.write or access.admin, "--writable"
+    if not allowed:
+        raise ForbiddenError(f"this needs the scope {scope}: start the server with {option}")
     # The host as well: a page elsewhere can give its own name this machine's address.
     if not (_is_loopback(request.remote_addr) and _is_loopback(_host_of(request.host))):
         raise ForbiddenError(f"this needs the scope {scope}: ask from this machine, by 127.0.0.1")

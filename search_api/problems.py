@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import quote
 
-from flask import Response, request
+from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from ingest.errors import (
@@ -28,6 +28,7 @@ from ingest.errors import (
 )
 from search_api.access import ForbiddenError
 from search_api.json_format import json_bytes
+from search_api.request_ids import request_id
 
 __all__ = [
     "ERROR_KINDS",
@@ -75,11 +76,15 @@ class ProblemKind:
         The same few words whenever it happens.
     status
         HTTP status.
+    detail
+        What a client is told whenever it happens; the error's own message when ``None``. Where
+        the server is at fault, messages name files, and are for its log.
     """
 
     slug: str
     title: str
     status: int
+    detail: str | None = None
 
     @property
     def type(self) -> str:
@@ -87,6 +92,7 @@ class ProblemKind:
         return f"/problems/{self.slug}"
 
 
+_IN_THE_LOG = "The server's log says what is wrong."
 INTERNAL_ERROR = ProblemKind("internal-error", "Something went wrong on this server", 500)
 
 ERROR_KINDS = MappingProxyType(
@@ -96,18 +102,28 @@ ERROR_KINDS = MappingProxyType(
         CorpusError: ProblemKind("corpus-error", "The documents cannot be read", 400),
         DocumentNotFoundError: ProblemKind("document-not-found", "No such document", 404),
         UnknownIndexError: ProblemKind("unknown-index", "No such collection or version", 404),
-        IndexNotFoundError: ProblemKind("index-not-found", "Nothing is indexed yet", 503),
+        IndexNotFoundError: ProblemKind(
+            "index-not-found",
+            "Nothing is indexed yet",
+            503,
+            "There is no current version to search: make one with trine index SOURCE..., "
+            "or activate one (trine versions list).",
+        ),
         IndexLockedError: ProblemKind("index-locked", "Another process is writing", 409),
         DimensionMismatchError: ProblemKind(
-            "dimension-mismatch", "Embeddings and index do not fit", 500
+            "dimension-mismatch", "Embeddings and index do not fit", 500, _IN_THE_LOG
         ),
         WriteLogFullError: ProblemKind("write-log-full", "Too much waits to be indexed", 503),
         UnknownTaskError: ProblemKind("unknown-task", "No such task", 404),
         NothingToReadError: ProblemKind("no-sources", "There are no sources to read", 409),
         ForbiddenError: ProblemKind("forbidden", "This needs a right the request lacks", 403),
-        IndexFolderError: ProblemKind("index-unreadable", "The index cannot be used", 503),
-        ModelNotFoundError: ProblemKind("model-not-found", "A model is missing", 503),
-        EncoderError: ProblemKind("encoder-error", "An encoder cannot do its work", 500),
+        IndexFolderError: ProblemKind(
+            "index-unreadable", "The index cannot be used", 503, _IN_THE_LOG
+        ),
+        ModelNotFoundError: ProblemKind("model-not-found", "A model is missing", 503, _IN_THE_LOG),
+        EncoderError: ProblemKind(
+            "encoder-error", "An encoder cannot do its work", 500, _IN_THE_LOG
+        ),
     }
 )
 
@@ -181,11 +197,16 @@ def kind_of(error: type[TrineError]) -> ProblemKind:
 
 
 def problem_of(error: Exception) -> Problem:
-    """Describe any error without telling more than its own message."""
+    """Describe any error without telling more than a client may know; the log gets the rest."""
     if isinstance(error, TrineError):
         line = " ".join(str(error).split())
+        kind = kind_of(type(error))
+        if kind.detail is not None:
+            current_app.logger.warning(
+                "%s %s: %s (request %s)", request.method, quote(request.path), line, request_id()
+            )
         headers = (("Retry-After", "10"),) if isinstance(error, WriteLogFullError) else ()
-        return Problem(kind_of(type(error)), line, getattr(error, "parameter", None), headers)
+        return Problem(kind, kind.detail or line, getattr(error, "parameter", None), headers)
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = HTTP_KINDS.get(error.code) or ProblemKind(
             f"http-{error.code}", error.name, error.code
@@ -205,4 +226,5 @@ def problem_response(problem: Problem) -> Response:
         json_bytes(problem.to_json()), status=problem.kind.status, mimetype=_MEDIA_TYPE
     )
     response.headers.extend(list(problem.headers))
+    response.headers["Cache-Control"] = "no-store"
     return response

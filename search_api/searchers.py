@@ -28,6 +28,7 @@ _RETRY_AFTER_S = 10.0
 _LOOK_EVERY_S = 1.0
 _CLOSE_WAITS_S = 5.0
 _EVALUATION_PREFIX = "evaluate-"
+_UNREADABLE = "its current version cannot be read (see: trine versions list)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class CollectionState:
             "documents": self.n_documents,
             "signals": list(self.signals),
         }
-        return state if self.error is None else {**state, "error": self.error}
+        # What is wrong names files: it is for the operator alone.
+        return state if self.error is None else {**state, "error": _UNREADABLE}
 
 
 @dataclass(frozen=True, slots=True)

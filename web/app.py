@@ -8,13 +8,13 @@ from pathlib import Path
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-import search_api.access
 import search_api.routes
 import search_api.writing
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
+from search_api.access import Access
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.searchers import RerankSettings, SearcherPool
-from web import pages
+from web import contract_page, pages
 
 __all__ = ["Settings", "create_app"]
 
@@ -43,12 +43,15 @@ class Settings:
         The re-ranker requests may ask for; none when ``None``.
     writable
         Whether requests from this machine may write documents.
+    admin
+        Whether requests from this machine may do what changes the collections.
     """
 
     data_dir: Path | None = None
     collection: str = DEFAULT_COLLECTION
     reranking: RerankSettings | None = None
     writable: bool = False
+    admin: bool = False
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -66,10 +69,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     pool = SearcherPool(
         chosen.data_dir or default_data_dir(), chosen.collection, reranking=chosen.reranking
     )
-    search_api.access.init_app(app, search_api.access.Access(write=chosen.writable))
-    search_api.routes.init_app(app, pool)
+    access = Access(write=chosen.writable, admin=chosen.admin)
+    search_api.routes.init_app(app, pool, access)
     search_api.writing.init_app(app)
     pages.init_app(app)
+    contract_page.init_app(app)
     app.register_error_handler(Exception, handle_error)
     app.after_request(add_headers)
     return app

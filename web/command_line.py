@@ -78,6 +78,11 @@ def _address_options(command: Command) -> Command:
     help="Time this may take a query; where it is too short, the order stays as it was.",
 )
 @click.option("--writable", is_flag=True, help="Let requests from this machine write documents.")
+@click.option(
+    "--admin",
+    is_flag=True,
+    help="Let requests from this machine list, verify and activate versions.",
+)
 @common_options
 def serve(
     *,
@@ -88,6 +93,7 @@ def serve(
     rerank_depth: int,
     rerank_budget_ms: float,
     writable: bool,
+    admin: bool,
     place: Place,
 ) -> None:
     """Serve the search page and the JSON API."""
@@ -99,7 +105,7 @@ def serve(
         # Reads files alone: no model may be loaded before the fork.
         check_reranker_folder(str(rerank), rerank)
         reranking = RerankSettings(str(rerank.absolute()), rerank_depth, rerank_budget_ms)
-    _serve(place, host, port, workers, reranking, writable=writable)
+    _serve(place, host, port, workers, reranking, writable=writable, admin=admin)
 
 
 @click.command()
@@ -132,6 +138,7 @@ def _serve(
     reranking: RerankSettings | None = None,
     *,
     writable: bool = False,
+    admin: bool = False,
 ) -> None:
     _warn_of_strangers(host)
 
@@ -141,7 +148,7 @@ def _serve(
         click.echo(f"Searching {place.collection!r} at {url} (Ctrl-C stops)", err=True)
 
     click.echo(f"Opening {place.collection!r} ...", err=True)
-    settings = Settings(place.data_dir, place.collection, reranking, writable)
+    settings = Settings(place.data_dir, place.collection, reranking, writable, admin)
     serve_forever(settings, host=host, port=port, workers=workers, when_ready=tell)
 
 

@@ -10,8 +10,8 @@ from ingest.documents import Document
 from ingest.errors import QueryError, TrineError
 from pipeline.search.answer import Highlight
 from search_api.problems import ERROR_KINDS, HTTP_KINDS, INTERNAL_ERROR, Problem, problem_of
-from search_api.routes import current_pool
 from search_api.searchers import CollectionState
+from search_api.snapshot import current_pool
 from web.page_request import PageRequest
 from web.passage_marks import runs_of
 from web.result_view import chips_of, readable, result_view, safe_link

@@ -16,8 +16,7 @@ from gunicorn.http import message
 from gunicorn.workers.gthread import ThreadWorker
 
 from ingest.errors import TrineError
-from search_api.routes import EXTENSION
-from search_api.searchers import SearcherPool
+from search_api.snapshot import pool_of
 from search_api.writing import keeper_of
 from web.app import Settings, create_app
 
@@ -122,19 +121,14 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return create_app(self._settings)
 
 
-def _pool_of(app: Flask) -> SearcherPool:
-    pool: SearcherPool = app.extensions[EXTENSION]
-    return pool
-
-
 def _close(app: Flask) -> None:
     keeper_of(app).close()
-    _pool_of(app).close()
+    pool_of(app).close()
 
 
 def _open_default(app: Flask) -> None:
     try:
-        _pool_of(app).get()
+        pool_of(app).get()
     except TrineError as error:
         # Other collections, and a clear page about this one, can still be served.
         _logger.warning("%s", error)

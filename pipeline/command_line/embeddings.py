@@ -9,14 +9,19 @@ import click
 
 from pipeline.command_line.options import Place, common_options, output_console, print_json
 from pipeline.command_line.search import show_answer
-from pipeline.search.embedding_space import NEIGHBOR_KINDS, POINT_KINDS, Neighbor, Point
+from pipeline.search.embedding_space import (
+    NEIGHBOR_KINDS,
+    POINT_KINDS,
+    Neighbor,
+    Point,
+    encoder_for,
+)
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 
 __all__ = ["analogy", "neighbors", "similar"]
 
 _ENCODERS = ("word2vec", "tfidf", "bert")
-_DEFAULT_ENCODER = {"words": "word2vec", "documents": "bert"}
 
 _encoder_option = click.option(
     "--encoder",
@@ -112,7 +117,7 @@ def _answer(
     k: int,
 ) -> None:
     searcher = Searcher.open(place.collection, data_dir=place.data_dir)
-    space = searcher.space(encoder or _encoder_for(positive, among))
+    space = searcher.space(encoder or encoder_for(positive, among))
     found = space.neighbors(positive, negative, among=among, k=k)
     if place.as_json:
         print_json(
@@ -128,12 +133,6 @@ def _answer(
         )
     else:
         _show(found)
-
-
-def _encoder_for(points: Sequence[Point], among: str) -> str:
-    """The encoder that can do what is asked: bert knows no single words."""
-    of_words = any(point.kind == "word" for point in points)
-    return _DEFAULT_ENCODER["words" if of_words else among]
 
 
 def _show(found: Sequence[Neighbor]) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from encoders.bert import BertEncoder
-from ingest.errors import IndexCorruptError, TrineError
+from ingest.errors import IndexCorruptError
 from pipeline.command_line.options import (
     Place,
     common_options,
@@ -20,13 +19,10 @@ from pipeline.command_line.options import (
     output_console,
     print_json,
 )
-from pipeline.encoding.verification import verify_version
+from pipeline.encoding.upkeep import activate_version, check_version, describe_version
 from pipeline.evaluation.version_diff import Change, VersionDiff, compare_versions
-from pipeline.version.collection import KEPT_VERSIONS, CollectionFolder
-from pipeline.version.hold import hold_version
-from pipeline.version.manifest import Manifest, read_manifest, unlisted_files, verify_files
+from pipeline.version.collection import KEPT_VERSIONS
 from pipeline.version.open_version import open_version
-from pipeline.version.quality import read_quality
 
 __all__ = ["versions"]
 
@@ -41,7 +37,7 @@ def list_versions(*, place: Place) -> None:
     folder = place.folder
     # With CURRENT missing or astray, this list is where to find what to activate.
     current = folder.current_or_none() if folder.versions() else folder.current()
-    described = [_describe(folder, version, current) for version in folder.versions()]
+    described = [describe_version(folder, version, current) for version in folder.versions()]
     if place.as_json:
         print_json(described)
         return
@@ -66,36 +62,6 @@ def list_versions(*, place: Place) -> None:
 @group_with_default(list_versions)
 def versions() -> None:
     """List, activate, verify, compare and prune a collection's versions."""
-
-
-def _describe(folder: CollectionFolder, version: str, current: str | None) -> dict[str, Any]:
-    try:
-        manifest = folder.manifest(version)
-    except TrineError as error:
-        return {"version": version, "current": version == current, "error": str(error)}
-    quality = read_quality(folder, version)
-    return {
-        "version": version,
-        "current": version == current,
-        "created": manifest.created,
-        "parent": manifest.parent,
-        "documents": manifest.n_documents,
-        "passages": manifest.n_passages,
-        "signals": {
-            name: {"coverage": record.coverage, "encoder_fingerprint": record.encoder_fingerprint}
-            for name, record in manifest.signals.items()
-        },
-        "bytes": manifest.total_bytes,
-        "own_bytes": _own_bytes(folder.version_path(version), manifest),
-        "quality": None if quality is None else quality.to_json(),
-    }
-
-
-def _own_bytes(path: Path, manifest: Manifest) -> int:
-    """Bytes that removing the version frees: those of files without another name."""
-    found = (path / name for name in manifest.files)
-    states = [file.stat() for file in found if file.is_file()]
-    return sum(state.st_size for state in states if state.st_nlink == 1)
 
 
 def _cells(entry: Mapping[str, Any]) -> list[str | Text]:
@@ -123,14 +89,7 @@ def _cells(entry: Mapping[str, Any]) -> list[str | Text]:
 def activate(*, version: str, place: Place) -> None:
     """Make version ID current: roll back, or forward again. Nothing is rebuilt."""
     folder = place.folder
-    previous = folder.current_or_none()
-    path = folder.version_path(version)
-    with folder.writing():
-        # Opening it shows that it can be, before anyone is sent to it.
-        for encoder in open_version(path).encoders.values():
-            if isinstance(encoder, BertEncoder):
-                encoder.check_model()
-        folder.publish(version)
+    previous = activate_version(folder, version)
     if place.as_json:
         print_json({"collection": place.collection, "version": version, "previous": previous})
     else:
@@ -147,7 +106,7 @@ def verify(*, version: str | None, place: Place) -> None:
     if not chosen:
         # Says that there is no collection.
         folder.current()
-    found = [_verified(folder, name) for name in chosen]
+    found = [asdict(check_version(folder, name)) for name in chosen]
     if place.as_json:
         print_json(found)
     else:
@@ -165,21 +124,6 @@ def verify(*, version: str | None, place: Place) -> None:
     # The one JSON value has been printed.
     click.echo(f"trine: {error}", err=True)
     raise click.exceptions.Exit(1)
-
-
-def _verified(folder: CollectionFolder, version: str) -> dict[str, Any]:
-    path = folder.version_path(version)
-    problems: list[str] = []
-    unknown: list[str] = []
-    try:
-        with hold_version(path):
-            manifest = read_manifest(path)
-            unknown = unlisted_files(path, manifest)
-            # The bytes first: what is altered may not even open.
-            problems = verify_files(path, manifest) or verify_version(open_version(path))
-    except TrineError as error:
-        problems = [str(error)]
-    return {"version": version, "problems": problems, "unknown_files": unknown}
 
 
 @versions.command()

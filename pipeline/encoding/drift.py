@@ -7,9 +7,9 @@ been fitted on them. The first says what the encoder cannot see, the second how 
 and directions describe something else. Past either bound it is fitted anew.
 
 What a bound costs, as nDCG@10 with so many random documents folded in, less that of a fresh fit:
-5 % of cranfield, hybrid -.001, tfidf .000, word2vec -.002; 4.6 % of cisi, hybrid -.006, tfidf -.010,
-word2vec -.005 (-.041 before ``pipeline.encoding.centrality``). Documents all of one new subject
-cost more than random ones: tfidf loses .025 to .033 with 10 % of scifact, .046 with 20 %.
+5 % of cranfield, hybrid -.001, tfidf .000, word2vec -.002; 4.6 % of cisi, hybrid -.006, tfidf
+-.010, word2vec -.005 (-.041 before ``pipeline.encoding.centrality``). Documents all of one new
+subject cost more than random ones: tfidf loses .025 to .033 with 10 % of scifact, .046 with 20 %.
 """
 
 from __future__ import annotations

@@ -26,7 +26,15 @@ from pipeline.search.spelling import similar_words
 from pipeline.search.steering import document_embedding
 from pipeline.version.open_version import SIGNALS, OpenVersion
 
-__all__ = ["MAX_POINTS", "NEIGHBOR_KINDS", "POINT_KINDS", "EmbeddingSpace", "Neighbor", "Point"]
+__all__ = [
+    "MAX_POINTS",
+    "NEIGHBOR_KINDS",
+    "POINT_KINDS",
+    "EmbeddingSpace",
+    "Neighbor",
+    "Point",
+    "encoder_for",
+]
 
 POINT_KINDS = ("text", "document", "word")
 NEIGHBOR_KINDS = ("documents", "words")
@@ -308,6 +316,12 @@ class EmbeddingSpace:
         return f"{self.encoder} does not know the word {word!r}" + (
             f"; similar ones: {similar}" if similar else ""
         )
+
+
+def encoder_for(points: Sequence[Point], among: str) -> str:
+    """The encoder to ask where none is named: ``bert``, but it knows no single words."""
+    of_words = among == "words" or any(point.kind == "word" for point in points)
+    return "word2vec" if of_words else "bert"
 
 
 def _check_count(k: int) -> None:

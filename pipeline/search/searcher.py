@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ingest.documents import Document
 from ingest.errors import IndexNotFoundError, QueryError
-from pipeline.search.answer import Answer, FacetValue
+from pipeline.search.answer import Answer, FacetValue, ShownPassage
 from pipeline.search.arrangement import arranger_for
 from pipeline.search.calibration import (
     GOOD_PROBABILITY,
@@ -27,6 +27,7 @@ from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.fusion import collection_trust
 from pipeline.search.paging import cut_page
+from pipeline.search.passage_choice import passage_of
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText, parse_query_text, plain_words
 from pipeline.search.query_words import QueryWords
@@ -163,6 +164,23 @@ class Searcher:
         """
         documents = self._version.documents
         return documents.documents([documents.row(doc_id)])[0]
+
+    def holds(self, doc_id: str) -> bool:
+        """Whether there is such a document."""
+        return bool(self._version.documents.known_rows([doc_id]))
+
+    def passages(self, doc_id: str) -> list[ShownPassage]:
+        """The passages a document was cut into, in their order.
+
+        Raises
+        ------
+        DocumentNotFoundError
+            If there is no such document.
+        """
+        row = self._version.documents.row(doc_id)
+        document = self._version.documents.documents([row])[0]
+        begin, end = self._version.passages.offsets[row : row + 2].tolist()
+        return [passage_of(self._version, document, place) for place in range(begin, end)]
 
     def space(self, encoder: str) -> EmbeddingSpace:
         """The embeddings of one encoder: ``tfidf``, ``word2vec`` or ``bert``.

@@ -1,0 +1,103 @@
+"""Embeddings: encode texts, add and subtract them, find what is near."""
+
+from __future__ import annotations
+
+from ingest.errors import QueryError
+from pipeline.search.embedding_space import EmbeddingSpace, Point, encoder_for
+from pipeline.search.query import MAX_QUERY_CHARACTERS
+from pipeline.search.searcher import Searcher
+from search_api.answer_models import EmbeddingsAnswer, NeighborsAnswer, SimilarityAnswer
+from search_api.caching import Answered
+from search_api.contract import Example, Operations
+from search_api.request_models import EncodeRequest, NeighborsRequest, SimilarityRequest
+from search_api.snapshot import current_pool
+
+__all__ = ["operations"]
+
+operations = Operations("Embeddings", "Encode, add, subtract, compare; find what is near.")
+
+
+@operations.add(
+    "POST",
+    "/embeddings",
+    name="encode",
+    summary="Encode texts",
+    description="As queries are encoded.",
+    asks=EncodeRequest,
+    answers=EmbeddingsAnswer,
+    example=Example(asks={"texts": ["read a file", "open a socket"], "encoder": "tfidf"}),
+)
+def encode(asked: EncodeRequest) -> Answered:
+    """Encode texts."""
+    for place, text in enumerate(asked.texts):
+        if len(text) > MAX_QUERY_CHARACTERS:
+            raise QueryError(
+                f"texts[{place}] has {len(text)} characters; "
+                f"at most {MAX_QUERY_CHARACTERS} are allowed",
+                parameter="texts",
+            )
+    searcher = current_pool().get(asked.collection, asked.version)
+    space = searcher.space(asked.encoder)
+    return Answered(
+        lambda: {
+            **_place(searcher, space),
+            "dimension": space.dimension,
+            "embeddings": space.encode(asked.texts).tolist(),
+        }
+    )
+
+
+@operations.add(
+    "POST",
+    "/neighbors",
+    name="neighbors",
+    summary="Find what is nearest to a sum of texts, documents and words",
+    description='Averages, analogies (`{"positive": ["king", "woman"], "negative": ["man"]}`), '
+    "more of this and less of that. What was given is not found again.",
+    asks=NeighborsRequest,
+    answers=NeighborsAnswer,
+    example=Example(
+        asks={"positive": ["file", {"text": "write"}], "negative": ["socket"], "among": "words"}
+    ),
+)
+def neighbors(asked: NeighborsRequest) -> Answered:
+    """Find what is nearest to a sum."""
+    searcher = current_pool().get(asked.collection, asked.version)
+    points = [*asked.positive, *asked.negative]
+    space = searcher.space(asked.encoder or encoder_for(points, asked.among))
+    found = space.neighbors(asked.positive, asked.negative, among=asked.among, k=asked.k)
+    member = "word" if asked.among == "words" else "document"
+    return Answered(
+        lambda: {
+            **_place(searcher, space),
+            "among": asked.among,
+            "neighbors": [
+                {member: neighbor.name, "similarity": neighbor.similarity} for neighbor in found
+            ],
+        }
+    )
+
+
+@operations.add(
+    "POST",
+    "/similarity",
+    name="similarity",
+    summary="Compare two texts, documents or words",
+    asks=SimilarityRequest,
+    answers=SimilarityAnswer,
+    example=Example(asks={"first": {"text": "open a file"}, "second": {"document": "io.open"}}),
+)
+def similarity(asked: SimilarityRequest) -> Answered:
+    """Compare two things."""
+    searcher = current_pool().get(asked.collection, asked.version)
+    points: list[Point] = [asked.first, asked.second]
+    space = searcher.space(asked.encoder or encoder_for(points, "documents"))
+    return Answered(lambda: {**_place(searcher, space), "similarity": space.similarity(*points)})
+
+
+def _place(searcher: Searcher, space: EmbeddingSpace) -> dict[str, object]:
+    return {
+        "collection": searcher.collection,
+        "version": searcher.version,
+        "encoder": space.encoder,
+    }

@@ -1,0 +1,198 @@
+"""The contract as an OpenAPI 3.1 document, made of the operations and their models.
+
+References
+----------
+OpenAPI Specification 3.1.0, https://spec.openapis.org/oas/v3.1.0; RFC 9457, problem details.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from search_api.answer_models import ProblemDocument
+from search_api.contract import PREFIX, Operation, Operations
+from search_api.parameters import in_address
+from search_api.problems import HTTP_KINDS
+from search_api.request_ids import HEADER
+from search_api.request_models import Request
+
+__all__ = ["DEPRECATION_POLICY", "openapi_document"]
+
+DEPRECATION_POLICY = (
+    "Within `/api/v1` members, parameters and operations are added, never changed or removed: "
+    "pass over members you do not know. What is to go is marked `deprecated` here and answered "
+    "with the headers `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) for at least six months "
+    "and one minor release; what would break clients gets a new prefix, `/api/v2`, beside this "
+    "one. The `type` of a problem never changes its meaning."
+)
+_REFERENCE = "#/components/schemas/{model}"
+_EVERYWHERE = (400, 500)
+_WITH_BODY = (413, 415)
+
+
+def openapi_document(every: Iterable[Operations]) -> dict[str, Any]:
+    """Describe operations.
+
+    Returns
+    -------
+    dict
+        JSON-ready; the same from call to call.
+    """
+    groups = list(every)
+    operations = [operation for group in groups for operation in group.all]
+    paths: dict[str, dict[str, object]] = {}
+    for operation in operations:
+        described = _described(operation)
+        paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Trine",
+            "version": version("trine"),
+            "summary": "Semantic search over your own documents.",
+            "description": DEPRECATION_POLICY,
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": group.tag, "description": group.description} for group in groups],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(operations),
+            "headers": {
+                HEADER: {
+                    "description": "The id given with the request, or one made for it.",
+                    "schema": {"type": "string", "minLength": 1},
+                },
+                "ETag": {
+                    "description": "Give it as If-None-Match to get 304 while nothing changed.",
+                    "schema": {"type": "string"},
+                },
+                "Cache-Control": {"schema": {"type": "string"}},
+            },
+        },
+    }
+
+
+def _described(operation: Operation) -> dict[str, object]:
+    described: dict[str, object] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "responses": _responses(operation),
+        "x-trine-scope": operation.scope,
+    }
+    if operation.description:
+        described["description"] = operation.description
+    parameters = _path_parameters(operation)
+    if operation.asks is not None:
+        if operation.method == "GET":
+            parameters += _query_parameters(operation.asks)
+        else:
+            described["requestBody"] = {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": _reference(operation.asks),
+                        "example": dict(operation.example.asks),
+                    }
+                },
+            }
+    if parameters:
+        described["parameters"] = parameters
+    return described
+
+
+def _path_parameters(operation: Operation) -> list[dict[str, object]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1},
+            "example": operation.example.path.get(name, ""),
+        }
+        for name in operation.path_parameters
+    ]
+
+
+def _query_parameters(model: type[Request]) -> list[dict[str, object]]:
+    parameters = []
+    for name, field in model.model_fields.items():
+        form = in_address(field)
+        schema = copy.deepcopy(dict(form.schema))
+        extra = field.json_schema_extra
+        if isinstance(extra, Mapping):
+            schema.update(extra)
+        parameter: dict[str, object] = {
+            "name": name,
+            "in": "query",
+            "required": field.is_required(),
+            "description": field.description,
+            "schema": schema,
+        }
+        if schema.get("type") == "array":
+            parameter |= {"style": "form", "explode": form.repeated}
+        elif isinstance(field.default, int | float) and not isinstance(field.default, bool):
+            schema["default"] = field.default
+        parameters.append(parameter)
+    return parameters
+
+
+def _responses(operation: Operation) -> dict[str, object]:
+    common = {HEADER: {"$ref": f"#/components/headers/{HEADER}"}}
+    kept = {"Cache-Control": {"$ref": "#/components/headers/Cache-Control"}}
+    responses: dict[str, object] = {
+        "200": {
+            "description": operation.answers.__doc__ or "",
+            "headers": common | kept,
+            "content": {"application/json": {"schema": _reference(operation.answers)}},
+        }
+    }
+    statuses: Sequence[int] = (*_EVERYWHERE, *operation.statuses)
+    if operation.method != "GET":
+        statuses = (*statuses, *_WITH_BODY)
+    for status in sorted(statuses):
+        known = HTTP_KINDS.get(status)
+        responses[str(status)] = {
+            "description": known.title if known else "A problem.",
+            "headers": common,
+            "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},
+        }
+    if operation.method == "GET":
+        responses["304"] = {"description": "Nothing changed since the ETag given."}
+    return responses
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    models: dict[type[BaseModel], None] = {ProblemDocument: None}
+    for operation in operations:
+        models[operation.answers] = None
+        if operation.asks is not None and operation.method != "GET":
+            models[operation.asks] = None
+    _, found = models_json_schema(
+        [(model, "validation") for model in models], ref_template=_REFERENCE
+    )
+    schemas: dict[str, Any] = found["$defs"]
+    asked = {op.asks.__name__ for op in operations if op.asks is not None}
+    for name, schema in schemas.items():
+        if name not in asked:
+            # Members may be added to answers.
+            schema.pop("additionalProperties", None)
+        _without_titles(schema)
+    return dict(sorted(schemas.items()))
+
+
+def _without_titles(schema: dict[str, Any]) -> None:
+    schema.pop("title", None)
+    for member in schema.get("properties", {}).values():
+        if isinstance(member, dict) and isinstance(member.get("title"), str):
+            member.pop("title")
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}

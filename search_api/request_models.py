@@ -1,0 +1,422 @@
+"""What requests may say: the models that check them, and that the contract is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from pipeline.search.embedding_space import MAX_POINTS, NEIGHBOR_KINDS, Point
+from pipeline.search.fusion import FUSIONS
+from pipeline.search.query import MAX_K, MAX_QUERY_CHARACTERS, MAX_STEERING, RESULT_WINDOW
+from pipeline.search.suggesting import MAX_SUGGESTIONS
+from pipeline.version.open_version import SIGNALS
+from search_api.values import (
+    MAX_WEIGHT,
+    MIN_WEIGHT,
+    boolean_of_text,
+    collapse_of,
+    doc_ids_of,
+    explain_of,
+    integer_of_text,
+    names_of,
+    number_of_text,
+    point_of,
+    points_of,
+    same,
+    switch_or_number_of_text,
+    text_of,
+    weights_of,
+)
+
+__all__ = [
+    "MAX_BATCH",
+    "MAX_TEXTS",
+    "BatchRequest",
+    "EncodeRequest",
+    "InAddress",
+    "NeighborsRequest",
+    "Place",
+    "RankingParameters",
+    "RecommendRequest",
+    "Request",
+    "SearchParameters",
+    "SimilarParameters",
+    "SimilarityRequest",
+    "SuggestParameters",
+    "VersionRequest",
+]
+
+MAX_BATCH = 100
+MAX_TEXTS = 100
+_NAME_CHARACTERS = 1000
+
+
+def _enum(names: Iterable[str]) -> list[JsonValue]:
+    return list(names)
+
+
+def _checked(read: Callable[[object, str], object]) -> BeforeValidator:
+    """Check a field by a function that knows its name, and tells what is wrong in our words."""
+
+    def check(value: object, info: ValidationInfo) -> object:
+        return None if value is None else read(value, info.field_name or "value")
+
+    return BeforeValidator(check)
+
+
+@dataclass(frozen=True, slots=True)
+class InAddress:
+    """How a field is written in the query string, where that differs from JSON.
+
+    Parameters
+    ----------
+    schema
+        JSON schema of what stands there.
+    read
+        From the text and the parameter's name to what the model checks; what cannot be read
+        stays text, and the model refuses it.
+    repeated
+        Whether the parameter may be given several times, each time one entry.
+    """
+
+    schema: Mapping[str, object]
+    read: Callable[[str, str], object] = same
+    repeated: bool = False
+
+
+_TEXT = InAddress({"type": "string"})
+_NAMES = InAddress({"type": "array", "items": {"type": "string"}})
+_IDS = InAddress({"type": "array", "items": {"type": "string"}}, repeated=True)
+_SWITCH_SCHEMA = {"type": "string", "enum": ["true", "false", "1", "0"]}
+_ENCODERS = _enum(name for name in SIGNALS if name != "bm25")
+_SIGNAL_NAMES = {"type": "string", "enum": list(SIGNALS)}
+_NAMES_SCHEMA = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "string"}},
+        {"type": "string", "description": "The same, separated by commas."},
+    ]
+}
+_WEIGHT_SCHEMA = {
+    "anyOf": [
+        {
+            "type": "object",
+            "additionalProperties": {"type": "number", "minimum": 0},
+            "propertyNames": {"enum": list(SIGNALS)},
+        },
+        {"type": "string", "description": "`bm25:0.3,bert:0.5`, or such an object as text."},
+    ]
+}
+_POINT_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "description": "A word."},
+        {
+            "type": "object",
+            "properties": {
+                kind: {"type": "string", "minLength": 1} for kind in ("text", "document", "word")
+            }
+            | {
+                "weight": {
+                    "type": "number",
+                    "minimum": MIN_WEIGHT,
+                    "maximum": MAX_WEIGHT,
+                    "default": 1,
+                }
+            },
+            "oneOf": [{"required": [kind]} for kind in ("text", "document", "word")],
+            "additionalProperties": False,
+        },
+    ]
+}
+_POINTS_SCHEMA = {"type": "array", "items": _POINT_SCHEMA, "maxItems": MAX_POINTS}
+
+_COLLECTION = "The collection; the server's when left out."
+
+Text = Annotated[str, _checked(text_of), _TEXT]
+OptionalText = Annotated[str | None, _checked(text_of), _TEXT]
+Integer = Annotated[int, InAddress({"type": "integer"}, integer_of_text)]
+Number = Annotated[float, InAddress({"type": "number"}, number_of_text)]
+OptionalNumber = Annotated[float | None, InAddress({"type": "number"}, number_of_text)]
+Boolean = Annotated[bool, InAddress(_SWITCH_SCHEMA, boolean_of_text)]
+Names = Annotated[tuple[str, ...], _checked(names_of), WithJsonSchema(_NAMES_SCHEMA), _NAMES]
+SignalNames = Annotated[
+    tuple[str, ...] | None,
+    _checked(names_of),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": _SIGNAL_NAMES, "minItems": 1},
+                {"type": "string", "description": "The same, separated by commas."},
+            ]
+        }
+    ),
+    InAddress({"type": "array", "items": _SIGNAL_NAMES}),
+]
+DocIds = Annotated[
+    tuple[str, ...],
+    _checked(doc_ids_of),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "maxItems": MAX_STEERING},
+                {"type": "string", "description": "One id."},
+            ]
+        }
+    ),
+    _IDS,
+]
+Weights = Annotated[
+    dict[str, float] | None,
+    _checked(weights_of),
+    WithJsonSchema(_WEIGHT_SCHEMA),
+    InAddress({"type": "string"}),
+]
+Explain = Annotated[
+    bool | str,
+    _checked(explain_of),
+    WithJsonSchema({"enum": [True, False, "words"]}),
+    InAddress({"type": "string", "enum": ["true", "false", "1", "0", "words"]}, boolean_of_text),
+]
+Collapse = Annotated[
+    bool | float,
+    _checked(collapse_of),
+    WithJsonSchema(
+        {"anyOf": [{"type": "boolean"}, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]}
+    ),
+    InAddress(
+        {
+            "anyOf": [
+                {"type": "string", "enum": ["true", "false"]},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            ]
+        },
+        switch_or_number_of_text,
+    ),
+]
+OnePoint = Annotated[Point, _checked(point_of), WithJsonSchema(_POINT_SCHEMA)]
+Points = Annotated[tuple[Point, ...], _checked(points_of), WithJsonSchema(_POINTS_SCHEMA)]
+
+
+def _nullable(schema: dict[str, Any]) -> None:
+    """Say that ``null`` is as good as leaving an optional member out."""
+    required = schema.get("required", ())
+    for name, wanted in schema.get("properties", {}).items():
+        wanted.pop("title", None)
+        if name in required:
+            continue
+        told = {key: wanted.pop(key) for key in ("description", "default") if key in wanted}
+        forms = [form for form in wanted.pop("anyOf", [{}]) if form != {"type": "null"}]
+        # What else is said, bounds and names, is of the value alone.
+        forms = [{**form, **wanted} for form in forms]
+        schema["properties"][name] = {"anyOf": [*forms, {"type": "null"}], **told}
+
+
+class Request(BaseModel):
+    """What a request says; nothing unknown, and nothing of another type, is taken."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        # The first model that is built looks for pydantic's plugins on disk: not at import.
+        defer_build=True,
+        json_schema_extra=_nullable,
+    )
+
+
+class Place(Request):
+    """Where to ask."""
+
+    collection: OptionalText = Field(None, description=_COLLECTION)
+    version: OptionalText = Field(
+        None, description="The version, as an answer named it; the current one when left out."
+    )
+
+
+class _Window(Request):
+    """Which part of the hits."""
+
+    k: Integer = Field(
+        10, description="Hits on a page.", json_schema_extra={"minimum": 1, "maximum": MAX_K}
+    )
+    page: Integer = Field(
+        1,
+        description=f"Page number from 1; page times k reaches at most {RESULT_WINDOW:,}.",
+        json_schema_extra={"minimum": 1, "maximum": RESULT_WINDOW},
+    )
+
+
+class RankingParameters(_Window):
+    """What every search may say."""
+
+    filter: OptionalText = Field(
+        None, description="Condition on metadata: `kind:function AND year:[2020 TO 2024]`."
+    )
+    facets: Names = Field((), description="Fields whose values to count over all that matches.")
+    sort: OptionalText = Field(
+        None, description="`field`, `field:asc` or `field:desc` instead of relevance."
+    )
+    signals: SignalNames = Field(None, description="Signals to use; all when left out.")
+    weights: Weights = Field(
+        None, description="Weight of each signal; the version's own when left out."
+    )
+    fusion: OptionalText = Field(
+        None,
+        description="How scores are joined; as the version says when left out.",
+        json_schema_extra={"enum": _enum(FUSIONS)},
+    )
+    min_probability: OptionalNumber = Field(
+        None,
+        description="Leave out hits less likely relevant than this.",
+        json_schema_extra={"minimum": 0, "maximum": 1},
+    )
+    explain: Explain = Field(
+        True, description="Whether hits carry their explanation; `words`: also word by word."
+    )
+    diversity: Number = Field(
+        0.0,
+        description="How much the best 100 are ordered to differ from each other.",
+        json_schema_extra={"minimum": 0, "maximum": 1},
+    )
+    collapse: Collapse = Field(
+        False,
+        description="Whether one hit stands for its near-duplicates, or the cosine from which "
+        "documents count as such.",
+    )
+
+
+class SimilarParameters(RankingParameters, Place):
+    """How to look for documents like one."""
+
+
+class SearchParameters(RankingParameters):
+    """A query."""
+
+    q: OptionalText = Field(
+        None,
+        description=f"The words to search for, at most {MAX_QUERY_CHARACTERS:,} characters; may "
+        'hold `"phrases"`, `+required`, `-excluded` and `field:value`.',
+        json_schema_extra={"maxLength": MAX_QUERY_CHARACTERS},
+    )
+    query: OptionalText = Field(
+        None,
+        description="Another name of `q`.",
+        json_schema_extra={"maxLength": MAX_QUERY_CHARACTERS},
+    )
+    like: DocIds = Field((), description="Ids of documents to find more like.")
+    unlike: DocIds = Field((), description="Ids of documents to find less like.")
+    correct: Boolean = Field(True, description="Whether misspelt words are corrected.")
+    rerank: Boolean = Field(
+        False, description="Whether the server's re-ranker orders the best hits anew."
+    )
+    collection: Names = Field(
+        (), description="The collection, or several; the server's when left out."
+    )
+    version: Names = Field(
+        (),
+        description="The version, as an answer named it; of several collections one each, in "
+        "their order. The current ones when left out.",
+    )
+
+
+class BatchRequest(Request):
+    """Several queries."""
+
+    # Each is checked by itself: one that is wrong has a problem of its own.
+    queries: list[dict[str, Any]] = Field(
+        description="Each as the body of `POST /search`; together they may ask for at most "
+        f"{RESULT_WINDOW:,} hits.",
+        min_length=1,
+        max_length=MAX_BATCH,
+    )
+
+
+class SuggestParameters(Place):
+    """What is being typed."""
+
+    q: Text = Field(
+        description="What was typed so far.", json_schema_extra={"maxLength": MAX_QUERY_CHARACTERS}
+    )
+    limit: Integer = Field(
+        8,
+        description="How many at most.",
+        json_schema_extra={"minimum": 1, "maximum": MAX_SUGGESTIONS},
+    )
+    filter: OptionalText = Field(
+        None, description="Condition on metadata: only titles of such documents are told."
+    )
+
+
+class EncodeRequest(Place):
+    """Texts to encode."""
+
+    texts: list[Text] = Field(description="The texts.", min_length=1, max_length=MAX_TEXTS)
+    encoder: Text = Field(
+        "bert", description="Whose embeddings.", json_schema_extra={"enum": _ENCODERS}
+    )
+
+
+class NeighborsRequest(Place):
+    """A sum of texts, documents and words."""
+
+    positive: Points = Field(
+        description='What to add up: `{"text": ...}`, `{"document": id}` or `{"word": ...}`, '
+        "each with an optional `weight`; a string alone is a word.",
+        json_schema_extra={"minItems": 1},
+    )
+    negative: Points = Field((), description="What to subtract.")
+    among: Text = Field(
+        "documents", description="What to find.", json_schema_extra={"enum": _enum(NEIGHBOR_KINDS)}
+    )
+    k: Integer = Field(
+        10, description="How many at most.", json_schema_extra={"minimum": 1, "maximum": MAX_K}
+    )
+    encoder: OptionalText = Field(
+        None,
+        description="Whose embeddings; when left out `word2vec` where words are given or looked "
+        "for, `bert` otherwise.",
+        json_schema_extra={"enum": _ENCODERS},
+    )
+
+
+class SimilarityRequest(Place):
+    """Two texts, documents or words."""
+
+    first: OnePoint = Field(description="As in `POST /neighbors`.")
+    second: OnePoint = Field(description="As in `POST /neighbors`.")
+    encoder: OptionalText = Field(
+        None, description="As in `POST /neighbors`.", json_schema_extra={"enum": _ENCODERS}
+    )
+
+
+class RecommendRequest(RankingParameters, Place):
+    """What somebody liked, and what not."""
+
+    liked: DocIds = Field(
+        description="Ids of documents to find more like; at least one.",
+        json_schema_extra={"minItems": 1},
+    )
+    disliked: DocIds = Field((), description="Ids of documents to find less like.")
+    q: OptionalText = Field(
+        None,
+        description="Words to search for at the same time.",
+        json_schema_extra={"maxLength": MAX_QUERY_CHARACTERS},
+    )
+
+
+class VersionRequest(Request):
+    """Whose version."""
+
+    collection: OptionalText = Field(None, description=_COLLECTION)

@@ -1,0 +1,163 @@
+"""The contract holds: whatever fits the OpenAPI document, and whatever does not, is answered so."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import schemathesis
+from conftest import make_library
+from flask import Flask
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi import checks
+
+from pipeline.encoding.build import build_version
+from pipeline.encoding.settings import IndexSettings
+from pipeline.version.collection import CollectionFolder
+from search_api.openapi import openapi_document
+from search_api.routes import ALL_OPERATIONS
+from web import Settings, create_app
+
+OPERATIONS = {operation.name: operation for group in ALL_OPERATIONS for operation in group.all}
+CONTRACT = "/api/v1/openapi.json"
+# Not that all that fits the schema is accepted: whether a filter can be read, or a field is
+# there to sort by, no schema tells.
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.unsupported_method,
+]
+# What no generator finds by itself: values that mean something in the library.
+MEANINGFUL: dict[str, list[object]] = {
+    "filter": ["subject:files", "number:[1 TO 5] AND NOT draft:true", "tags:open OR ratio:0.5"],
+    "sort": ["number", "published:desc", "subject:asc"],
+    "facets": [["subject"], ["tags", "draft"]],
+    "collection": ["default", "other", None],
+    "like": [["files/01"], ["time/02", "long"]],
+    "unlike": [["numbers/03"]],
+    "liked": [["files/01"], ["time/02", "long"]],
+    "disliked": [["numbers/03"]],
+    "weights": ["bm25:1", "bm25:0.5,bert:0.5"],
+    "q": ["read a file", "+open -close", '"the clock"', "subject:time date"],
+    "version": [None],
+    "doc_id": [quote(i, safe="") for i in ("files/01", "long", "ünï/cødé?x=1&y#2 %20")],
+}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSettings) -> Path:
+    folder = tmp_path_factory.mktemp("contract")
+    documents = make_library()
+    build_version(CollectionFolder(folder, "default"), documents, settings=tiny_settings)
+    build_version(CollectionFolder(folder, "other"), documents[::2], settings=tiny_settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(data_dir: Path) -> Flask:
+    app = create_app(Settings(data_dir, admin=True))
+    answer = app.wsgi_app
+
+    def from_this_machine(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        return answer({**environ, "REMOTE_ADDR": "127.0.0.1"}, start)
+
+    app.wsgi_app = from_this_machine  # type: ignore[assignment]
+    return app
+
+
+def test_the_document_is_openapi_and_the_same_each_time(app: Flask) -> None:
+    schemathesis.openapi.from_wsgi(CONTRACT, app).validate()
+    served = app.test_client().get(CONTRACT)
+    assert served.get_json() == json.loads(json.dumps(openapi_document(ALL_OPERATIONS)))
+    assert served.get_json()["openapi"].startswith("3.1")
+
+
+def test_every_route_is_in_the_document(app: Flask) -> None:
+    served = {
+        (rule.endpoint.removeprefix("api."), method)
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("api.") and rule.endpoint != "api.openapi"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert served == {(operation.name, operation.method) for operation in OPERATIONS.values()}
+
+
+def _with_meaning(members: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
+    """Put some values that mean something in place of those that only fit."""
+    members = dict(members)
+    for name in sorted(set(members) & set(MEANINGFUL)):
+        if data.draw(st.integers(0, 3)):
+            value = data.draw(st.sampled_from(MEANINGFUL[name]))
+            if value is None:
+                del members[name]
+            else:
+                members[name] = value
+    if members.get("query") is not None and members.get("q") is not None:
+        del members["query"]
+    return members
+
+
+def _versions(app: Flask) -> list[str]:
+    return [v["version"] for v in app.test_client().get("/api/v1/versions").get_json()["versions"]]
+
+
+@pytest.mark.parametrize("n_examples", [8, pytest.param(700, marks=pytest.mark.soak, id="soak")])
+def test_requests_of_every_kind_are_answered_as_documented(app: Flask, n_examples: int) -> None:
+    schema = schemathesis.openapi.from_wsgi(CONTRACT, app)
+    versions = _versions(app)
+    statuses: Counter[int] = Counter()
+
+    def ask(case: Case, data: st.DataObject) -> None:
+        meta = case.meta
+        positive = meta is None or meta.generation.mode == GenerationMode.POSITIVE
+        if positive:
+            case.query = _with_meaning(case.query, data)
+            if "doc_id" in case.path_parameters:
+                case.path_parameters = _with_meaning(case.path_parameters, data)
+            elif "version" in case.path_parameters and data.draw(st.booleans()):
+                case.path_parameters = {"version": data.draw(st.sampled_from(versions))}
+            if isinstance(case.body, dict):
+                case.body = _with_meaning(case.body, data)
+        response = case.call()
+        statuses[response.status_code] += 1
+        case.validate_response(response, checks=CHECKS)
+        if response.status_code == 200:
+            OPERATIONS[case.operation.definition.raw["operationId"]].answers.model_validate_json(
+                response.content
+            )
+
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        for mode in GenerationMode:
+            if mode == GenerationMode.NEGATIVE and not _takes_anything(operation):
+                continue
+            asked = given(case=operation.as_strategy(generation_mode=mode), data=st.data())(ask)
+            settings(
+                max_examples=n_examples,
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )(seed(20260101)(asked))()
+    print(f"{statuses.total()} requests: {dict(sorted(statuses.items()))}")  # noqa: T201
+    # The generator reaches behind the checks of parameters.
+    assert statuses[200] > statuses.total() / 10
+    assert statuses[400] > statuses.total() / 10
+
+
+def _takes_anything(operation: APIOperation[Any]) -> bool:
+    raw = operation.definition.raw
+    return "parameters" in raw or "requestBody" in raw
