@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 __all__ = ["ACCEPTED", "FAILED", "PUBLISHED", "REINDEX", "RUNNING", "WRITE", "Task"]
 
-WRITE, REINDEX = "write", "reindex"
-ACCEPTED, RUNNING, PUBLISHED, FAILED = "accepted", "running", "published", "failed"
+WRITE = "write"
+REINDEX = "reindex"
+ACCEPTED = "accepted"
+RUNNING = "running"
+PUBLISHED = "published"
+FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
