@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format collections soak evaluate screenshots clean
+.PHONY: help setup demo test lint types unit format collections soak reference evaluate screenshots clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ collections: setup ## Relevance over the public collections in $TRINE_COLLECTION
 
 soak: setup ## Long fault, fuzz and load runs
 	$(BIN)/pytest -m soak -s
+
+reference: setup ## Write API.md from the API's contract
+	$(BIN)/python -m search_api.reference > API.md
 
 evaluate: setup ## Relevance and latency on the judged demo queries
 	$(BIN)/trine evaluate corpora/python_stdlib
