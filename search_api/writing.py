@@ -198,7 +198,8 @@ def _number(text: str, name: str, most: float) -> float:
 
 
 def _accept(asked: _Asked, writes: Iterable[Write]) -> Response:
-    return _answer(asked, asked.log.accept(writes, settings=_settings_of_new()))
+    settings = {} if asked.folder.exists() else _settings_of_new()
+    return _answer(asked, asked.log.accept(writes, settings=settings))
 
 
 def _answer(asked: _Asked, task: Task) -> Response:

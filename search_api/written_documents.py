@@ -92,12 +92,16 @@ def document_of(content: Mapping[str, object], doc_id: str | None = None) -> Doc
     text = clean_text(_text(content, "text"))
     if not (title or text):
         raise QueryError("a document needs a title or a text", parameter="text")
+    try:
+        metadata = flatten_metadata(_metadata(content.get("metadata")))
+    except RecursionError as error:
+        raise QueryError("metadata is nested too deeply", parameter="metadata") from error
     return Document(
         chosen,
         title,
         text,
         url=_url(content.get("url")),
-        metadata=flatten_metadata(_metadata(content.get("metadata"))),
+        metadata=metadata,
         names=_names(content.get("names")),
     )
 

@@ -180,6 +180,38 @@ def test_a_collection_is_made_by_writing(client: FlaskClient, copied_data_dir: P
     assert [hit["doc_id"] for hit in hits] == ["x"]
 
 
+def test_odd_documents_do_not_hold_up_others(client: FlaskClient, copied_data_dir: Path) -> None:
+    odd: list[dict[str, object]] = [
+        {"text": "\x00\ud800", "title": "\u200b"},
+        {"text": "a", "metadata": {"subject": 7, "number": "many", "published": [1], "tags": {}}},
+        {"text": "a", "metadata": {"\ud800": "\udfff", " ": 1, "": 2, "a.b": {"c": {"d": []}}}},
+        {"text": "a", "metadata": {"i": 10**400 % 10**40, "f": 1e308, "b": True, "n": None}},
+        {"text": "a", "metadata": {"x" * 5000: "y" * 5000, "../../up": 1, "nul\x00": 1}},
+        {"text": "a", "metadata": {f"field {n}": n for n in range(300)}},
+        {"text": "a", "metadata": {"language": "xx", "number": -0.0}},
+        {"text": "a", "names": ["n", "n", " ", "\x00", "x" * 5000]},
+        {"text": "word " * 20_000, "title": "t" * 5000},
+        {"text": "\u202e\U0001f469\u200d\U0001f52c" * 50, "url": "http://"},
+    ]
+    ids = ["..", "a//b", "/x/", "%2e", "x" * 1000, "é", "e\u0301", "a\nb", "🙂", "id,with:\"signs'"]
+    lines = [json.dumps({"doc_id": name, **each}) for name, each in zip(ids, odd, strict=True)]
+    sent = client.post(API + "/documents", data="\n".join(lines), content_type=LINES)
+    assert sent.status_code == 202, sent.text
+    good = client.put(API + "/documents/good", json={"text": "A good document."}).get_json()
+    index(copied_data_dir)
+    told = client.get(good["address"]).get_json()
+    assert (told["state"], told["error"]) == ("published", None)
+    folder = CollectionFolder(copied_data_dir, "default")
+    assert folder.manifest(folder.current()).n_documents == 65 + len(odd) + 1
+
+
+@pytest.mark.parametrize("depth", [100, *range(900, 1000, 10), 100_000])
+def test_deeply_nested_metadata_is_text_or_refused(client: FlaskClient, depth: int) -> None:
+    body = '{"text": "a", "metadata": {"m": ' + "[" * depth + "]" * depth + "}}"
+    sent = client.put(API + "/documents/x", data=body, content_type="application/json")
+    assert sent.status_code in (202, 400)
+
+
 def test_reading_the_sources_again(client: FlaskClient, copied_data_dir: Path) -> None:
     assert "no" in problem(client.post(API + "/reindex"), 409)
     problem(client.post(API + "/reindex?collection=nope"), 404)
