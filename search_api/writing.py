@@ -21,14 +21,15 @@ from pipeline.version.write_log import Write, WriteLog
 from search_api.access import require
 from search_api.indexing import IndexerKeeper
 from search_api.json_format import json_response
-from search_api.parameters import checked_names, read_json_object
+from search_api.json_reading import read_json_object
+from search_api.parameters import checked_names
 from search_api.problems import (
     NothingToReadError,
     UnknownIndexError,
     UnknownTaskError,
     UnsupportedBodyError,
 )
-from search_api.routes import current_pool
+from search_api.snapshot import current_pool
 from search_api.written_documents import checked_doc_id, document_of, writes_of_lines
 
 __all__ = [

@@ -12,7 +12,8 @@ from ingest.documents import Document
 from ingest.errors import QueryError
 from ingest.metadata import flatten_metadata, web_address
 from pipeline.version.write_log import Write
-from search_api.parameters import checked_names, read_json_object
+from search_api.json_reading import read_json_object
+from search_api.parameters import checked_names
 
 __all__ = [
     "MAX_ID_CHARACTERS",

@@ -15,6 +15,7 @@ import errno
 import importlib
 import json
 import os
+import random
 import resource
 import signal
 import sqlite3
@@ -60,16 +61,17 @@ class Fault:
         Whether every operation from that point on fails as well.
     cpu_s
         CPU time after which the kernel ends the process, wherever it is, native code included.
-    file_bytes
-        Most bytes that a file may hold.
+    limit_at, file_bytes
+        Point from which no file may be written beyond so many bytes, by native code either.
     """
 
     kill_at: int = 0
     fail_at: int = 0
+    limit_at: int = 0
     error: str = "ENOSPC"
     lasting: bool = False
     cpu_s: float = 0.0
-    file_bytes: int | None = None
+    file_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ def spread(count: int, n_points: int) -> list[int]:
     return sorted({1 + round(i * (n_points - 1) / max(count - 1, 1)) for i in range(count)})
 
 
+def sample(count: int, n_points: int) -> list[int]:
+    """``count`` points drawn at random, the same ones each time."""
+    return sorted(random.Random(count).sample(range(1, n_points + 1), count))  # noqa: S311
+
+
 class _Points:
     """Counts the points a process comes by, and does what is to happen there."""
 
@@ -196,7 +203,8 @@ class _Points:
         elif event in _OPERATIONS:
             # shutil.rmtree names files relative to their folder's descriptor.
             relative = event in {"os.remove", "os.rmdir"} and arguments[1] != -1
-            names = [os.fsdecode(name) for name in arguments if isinstance(name, str | bytes)]
+            kinds = (str, bytes, os.PathLike)
+            names = [os.fsdecode(name) for name in arguments if isinstance(name, kinds)]
             if relative or any(self._root in name for name in names):
                 self._at(event, names[-1] if names else "", inside=True)
 
@@ -204,9 +212,13 @@ class _Points:
         if not inside and self._root not in name:
             return
         self._count += 1
-        shown = " ".join(name.replace(self._root, "").split())[:100]
-        os.write(self._log, f"{operation} {shown}\n".encode(errors="replace"))
         fault = self._fault
+        shown = " ".join(name.replace(self._root, "").split())[:100]
+        if not fault.limit_at:
+            os.write(self._log, f"{operation} {shown}\n".encode(errors="replace"))
+        if self._count == fault.limit_at:
+            # Python ignores SIGXFSZ: a write beyond the limit is short, and the next fails.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (fault.file_bytes, resource.RLIM_INFINITY))
         if self._count == fault.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._count == fault.fail_at or (fault.lasting and 0 < fault.fail_at < self._count):
@@ -229,11 +241,7 @@ def _run(request: dict[str, Any]) -> None:
         called, arguments = getattr(importlib.import_module(module), function), arguments[1:]
     else:
         called = importlib.import_module("pipeline.command_line.main").main
-    if fault.file_bytes is not None:
-        # Python ignores SIGXFSZ: a write beyond the limit is short, and the next fails.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (fault.file_bytes, resource.RLIM_INFINITY))
-    else:
-        _Points(request["root"], fault, log).watch()
+    _Points(request["root"], fault, log).watch()
     if fault.cpu_s:
         # Its default action ends the process as SIGKILL does: nothing of it runs any more.
         signal.signal(signal.SIGPROF, signal.SIG_DFL)

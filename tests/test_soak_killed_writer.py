@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fault_server import Fault, FaultServer, Run, spread
+from fault_server import Fault, FaultServer, Run, sample, spread
 from fault_subject import Subject, Titles, check_serving, litter, trine
 
 from pipeline.encoding.settings import IndexSettings
@@ -19,7 +19,7 @@ from pipeline.version.quality import Quality, write_quality
 # What a run would change: its arguments, and the documents that are current once it is done.
 Prepare = Callable[[Subject], tuple[Sequence[str], Titles]]
 
-N_SAMPLED = 6
+N_SAMPLED = 4
 N_CPU_TIMES = 24
 
 
@@ -100,7 +100,7 @@ def test_a_writer_killed_at_a_few_points(
     fault_server: FaultServer, subject: Subject, scenario: str
 ) -> None:
     prepare, _ = SCENARIOS[scenario]
-    _kill_at_points(fault_server, subject, prepare, lambda n: spread(N_SAMPLED, n))
+    _kill_at_points(fault_server, subject, prepare, lambda n: sample(N_SAMPLED, n))
 
 
 @pytest.mark.soak

@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from ingest.beir import BeirFolder
+from ingest.errors import IndexFolderError
 from pipeline.command_line.evaluate import judged_by, judged_folder, judgment_options
 from pipeline.command_line.options import (
     Place,
@@ -63,11 +64,17 @@ def tune(*, beir: BeirFolder, adopt: bool, folds: int, seed: int, place: Place) 
     )
     if adopt and report.improved is not None:
         report = _adopted(folder, searcher, report)
-    keep_report(folder, report.version, report.to_json())
-    if report.adopted:
-        # On queries that did not choose its weights.
-        held_out = Quality(judged_by(beir), report.held_out["tuned"], report.n_queries)
-        write_quality(folder, report.adopted, held_out)
+    try:
+        keep_report(folder, report.version, report.to_json())
+        if report.adopted:
+            # On queries that did not choose its weights.
+            held_out = Quality(judged_by(beir), report.held_out["tuned"], report.n_queries)
+            write_quality(folder, report.adopted, held_out)
+    except IndexFolderError as error:
+        if not report.adopted:
+            raise
+        # Published all the same.
+        error_console().print(f"warning: the report is not kept: {error}", soft_wrap=True)
     if place.as_json:
         print_json(report.to_json())
     else:

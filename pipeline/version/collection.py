@@ -29,9 +29,16 @@ from ingest.errors import (
     IndexNotFoundError,
     QueryError,
 )
-from pipeline.version.announcement import announce, announced, withdraw
 from pipeline.version.hold import claimed
 from pipeline.version.manifest import Manifest, read_manifest
+from pipeline.version.publishing import (
+    announce,
+    announced,
+    point_at,
+    sync_folder,
+    sync_tree,
+    withdraw,
+)
 from pipeline.version.remarks import remove_stray_remarks
 from pipeline.version.write_lock import forget_writer, write_lock
 
@@ -263,10 +270,10 @@ class CollectionFolder:
 
     def finish_version(self, building: Path) -> Path:
         """Give a complete, verified version its name; it is not current yet."""
-        _sync_tree(building)
+        sync_tree(building)
         path = building.with_name(version_being_built(building))
         building.rename(path)
-        _sync_folder(self.versions_path)
+        sync_folder(self.versions_path)
         return path
 
     def publish(self, version: str) -> None:
@@ -274,31 +281,18 @@ class CollectionFolder:
         self.version_path(version)
         previous = self.current_or_none()
         try:
-            self._point_at(version)
+            point_at(self.path, version)
             try:
-                _sync_folder(self.path)
+                sync_folder(self.path)
             except OSError:
                 # It might not outlast a power cut, so it was not published.
                 if previous is None:
                     (self.path / "CURRENT").unlink()
                 elif previous != version:
-                    self._point_at(previous)
+                    point_at(self.path, previous)
                 raise
         except OSError as error:
             raise IndexFolderError(f"cannot publish in {self.path}: {error.strerror}") from error
-
-    def _point_at(self, version: str) -> None:
-        temporary = self.path / f"CURRENT.{os.getpid()}"
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(version + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / "CURRENT")
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
 
     def publish_built(self, building: Path) -> None:
         """Finish a version and make it current, as ``publish_all`` does."""
@@ -424,21 +418,3 @@ class CollectionFolder:
 
 def _unreadable(path: Path, error: OSError) -> IndexFolderError:
     return IndexFolderError(f"cannot read {path}: {error.strerror or error}")
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_tree(path: Path) -> None:
-    for entry in path.rglob("*"):
-        if entry.is_file():
-            with entry.open("rb") as file:
-                os.fsync(file.fileno())
-        elif entry.is_dir():
-            _sync_folder(entry)
-    _sync_folder(path)
