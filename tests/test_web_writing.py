@@ -75,7 +75,7 @@ class Server:
 
 @contextmanager
 def serving(data_dir: Path, workers: int = 1) -> Iterator[Server]:
-    command = [*TRINE, "serve", "--port", "0", "--data-dir", str(data_dir), "--writable"]
+    command = [*TRINE, "serve", "--port", "0", "--data-dir", str(data_dir), "--writable", "--admin"]
     command += ["--workers", str(workers)]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True
