@@ -34,7 +34,7 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest -m "not collections and not soak"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not collections and not soak"
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
