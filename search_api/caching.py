@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version as version_of
 
 from flask import Response, request
@@ -62,6 +63,12 @@ def answer_response(answered: Answered) -> Response:
     return response
 
 
+@cache
+def _release() -> str:
+    """Another release may answer otherwise; asked once, for it is read from disk."""
+    return version_of("trine")
+
+
 def _etag(versions: Sequence[str]) -> str:
-    content = "\n".join((version_of("trine"), *versions, request.full_path))
+    content = "\n".join((_release(), *versions, request.full_path))
     return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:32]

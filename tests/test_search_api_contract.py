@@ -152,7 +152,8 @@ def test_requests_of_every_kind_are_answered_as_documented(app: Flask, n_example
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )(seed(20260101)(asked))()
-    print(f"{statuses.total()} requests: {dict(sorted(statuses.items()))}")  # noqa: T201
+        told = f"{statuses.total()} requests up to {operation.label}: {sorted(statuses.items())}"
+        print(told, flush=True)  # noqa: T201
     # The generator reaches behind the checks of parameters.
     assert statuses[200] > statuses.total() / 10
     assert statuses[400] > statuses.total() / 10
