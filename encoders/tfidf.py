@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from encoders.languages import DEFAULT_LANGUAGES
 from encoders.protocol import ProgressCallback
@@ -25,6 +24,9 @@ from encoders.state import check_texts
 from encoders.term_encoder import TermEncoder, language_settings
 from encoders.word_forms import common_stems
 from ingest.errors import EncoderError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["TfidfEncoder"]
 

@@ -54,7 +54,25 @@ class CorpusError(TrineError, ValueError):
 
 
 class DuplicateDocumentError(CorpusError):
-    """Two documents share an id; names both places."""
+    """Two documents share an id; names both places.
+
+    Parameters
+    ----------
+    doc_id
+        The id.
+    first_origin, second_origin
+        Where each was read.
+
+    Examples
+    --------
+    >>> str(DuplicateDocumentError("7", "a.jsonl:1", "b.jsonl:9"))
+    "two documents have the id '7': a.jsonl:1 and b.jsonl:9"
+    """
+
+    def __init__(self, doc_id: str, first_origin: str, second_origin: str) -> None:
+        super().__init__(
+            f"two documents have the id {doc_id!r}: {first_origin} and {second_origin}"
+        )
 
 
 class EmptyCorpusError(CorpusError):

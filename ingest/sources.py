@@ -10,7 +10,7 @@ from pathlib import Path
 from ingest.beir import CORPUS_NAMES
 from ingest.decoding import SAMPLE_BYTES, detect_encoding
 from ingest.documents import Document
-from ingest.errors import CorpusError, DuplicateDocumentError
+from ingest.errors import CorpusError
 from ingest.files import READ_ERRORS, SourceFile
 from ingest.folders import Excludes, walk_folder
 from ingest.formats import READERS, Reader, read_text
@@ -18,7 +18,7 @@ from ingest.options import SourceOptions
 from ingest.pydoc_source import PYDOC_PREFIX, read_pydoc
 from ingest.report import IngestReport
 
-__all__ = ["IngestReport", "SourceOptions", "duplicate_error", "read_documents", "source_files"]
+__all__ = ["IngestReport", "SourceOptions", "read_documents", "source_files"]
 
 
 def read_documents(
@@ -31,7 +31,7 @@ def read_documents(
 
     A source is a file, a folder, a glob pattern, a folder with a BEIR corpus, or
     ``pydoc:stdlib`` and ``pydoc:MODULE[,MODULE...]``. Ids are not checked for being unique:
-    whoever stores the documents does that, with their ``origin`` and `duplicate_error`.
+    whoever stores the documents does that, with their ``origin`` and ``DuplicateDocumentError``.
 
     Parameters
     ----------
@@ -92,25 +92,6 @@ def source_files(sources: Sequence[str], *, options: SourceOptions | None = None
         if not source.startswith(PYDOC_PREFIX):
             for file, _ in _source_files(source, options, IngestReport()):
                 yield file.path
-
-
-def duplicate_error(doc_id: str, first_origin: str, second_origin: str) -> DuplicateDocumentError:
-    """Return the error that says two documents share an id.
-
-    Parameters
-    ----------
-    doc_id
-        The id.
-    first_origin, second_origin
-        Where each was read.
-
-    Examples
-    --------
-    >>> str(duplicate_error("7", "a.jsonl:1", "b.jsonl:9"))
-    "two documents have the id '7': a.jsonl:1 and b.jsonl:9"
-    """
-    places = f"{first_origin} and {second_origin}"
-    return DuplicateDocumentError(f"two documents have the id {doc_id!r}: {places}")
 
 
 def _read_source(source: str, options: SourceOptions, report: IngestReport) -> Iterator[Document]:

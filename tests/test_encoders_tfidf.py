@@ -75,7 +75,7 @@ def test_directions_of_a_sample_repeat_and_word_statistics_count_all() -> None:
 def test_loaded_directions_stay_on_disk(tmp_path: Path) -> None:
     TfidfEncoder().fit(APPLES).save(tmp_path)
     loaded = TfidfEncoder.load(tmp_path)
-    assert isinstance(loaded.vectors, np.memmap)
+    assert isinstance(loaded.vectors.base, np.memmap)
 
 
 def test_damaged_state_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ingest.documents import Document
-from ingest.errors import CorpusError
-from ingest.sources import IngestReport, SourceOptions, duplicate_error, read_documents
+from ingest.errors import CorpusError, DuplicateDocumentError
+from ingest.sources import IngestReport, SourceOptions, read_documents
 
 
 def read(
@@ -200,8 +200,8 @@ def test_report_counts_exactly_and_keeps_few_places() -> None:
     ]
 
 
-def test_duplicate_error_names_both_places() -> None:
-    message = str(duplicate_error("7", "a.jsonl:1", "b.jsonl:9"))
+def test_a_duplicate_names_both_places() -> None:
+    message = str(DuplicateDocumentError("7", "a.jsonl:1", "b.jsonl:9"))
     assert "a.jsonl:1" in message
     assert "b.jsonl:9" in message
 

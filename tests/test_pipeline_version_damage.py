@@ -121,12 +121,14 @@ def test_a_damaged_version_is_never_served(
     caplog.set_level(logging.CRITICAL)
     for damage in damages(other, 3):
         pool._refused.clear()
+        pool.refresh()
         assert pool.get() is before, damage
         with pytest.raises(TrineError):
             SearcherPool(folder.data_dir, "default").get()
     assert before.version == old
     assert before.search(Query("file")).hits
     pool._refused.clear()
+    pool.refresh()
     assert pool.get().version == other.name
 
 

@@ -22,6 +22,7 @@ from pipeline.search.answer import Answer
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.manifest import hash_files, read_manifest, write_manifest
 from pipeline.version.passage_words import (
     MAX_SENTENCES,
     PassageWords,
@@ -116,11 +117,11 @@ def test_a_word_beyond_the_vocabulary_is_a_damaged_version(copied_data_dir: Path
 
 def forget_the_words(data_dir: Path) -> None:
     """Make the library's version one of a release that cut hits at each query."""
-    for folder in data_dir.glob("default/versions/*/passage_words"):
-        shutil.rmtree(folder)
-    for path in data_dir.glob("default/versions/*/manifest.json"):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if '"passage_words/' not in line))
+    for folder in data_dir.glob("default/versions/*"):
+        shutil.rmtree(folder / "passage_words")
+        files, total_bytes = hash_files(folder)
+        manifest = replace(read_manifest(folder), files=files, total_bytes=total_bytes)
+        write_manifest(folder, manifest)
 
 
 QUERIES = [

@@ -5,36 +5,45 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 import click
 
-from pipeline.command_line.collections import collections
-from pipeline.command_line.delete import delete
-from pipeline.command_line.embeddings import analogy, neighbors, similar
-from pipeline.command_line.evaluate import evaluate
-from pipeline.command_line.index import index
 from pipeline.command_line.options import print_json, told
-from pipeline.command_line.search import search
-from pipeline.command_line.tune import tune
-from pipeline.command_line.versions import versions
 
 __all__ = ["cli", "main"]
 
 _ALIASES = {"reindex": "index"}
 
 
+# Where each command is; it is imported when it is used, for none needs what all of them need.
+_COMMANDS: Mapping[str, str] = {
+    "analogy": "pipeline.command_line.embeddings",
+    "collections": "pipeline.command_line.collections",
+    "delete": "pipeline.command_line.delete",
+    "evaluate": "pipeline.command_line.evaluate",
+    "index": "pipeline.command_line.index",
+    "neighbors": "pipeline.command_line.embeddings",
+    "search": "pipeline.command_line.search",
+    "similar": "pipeline.command_line.embeddings",
+    "tune": "pipeline.command_line.tune",
+    "versions": "pipeline.command_line.versions",
+}
+
+
 class _Trine(click.Group):
-    """A group whose commands right of ``pipeline`` come from entry points, loaded when used."""
+    """Commands that are loaded when used; those right of ``pipeline`` come from entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        installed = {entry.name for entry in entry_points(group="trine.commands")}
-        return sorted({*super().list_commands(ctx), *installed})
+        return sorted({*_COMMANDS, *(entry.name for entry in entry_points(group="trine.commands"))})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = _ALIASES.get(cmd_name, cmd_name)
-        if command := super().get_command(ctx, name):
+        if name in _COMMANDS:
+            command: click.Command = getattr(import_module(_COMMANDS[name]), name)
             return command
         for entry in entry_points(group="trine.commands", name=name):
             loaded: click.Command = entry.load()
@@ -46,21 +55,6 @@ class _Trine(click.Group):
 @click.version_option(package_name="trine", message="trine %(version)s")
 def cli() -> None:
     """Semantic search over your own documents, on your own machine."""
-
-
-for _command in (
-    index,
-    search,
-    evaluate,
-    tune,
-    versions,
-    collections,
-    delete,
-    similar,
-    neighbors,
-    analogy,
-):
-    cli.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -25,10 +25,10 @@ from ingest.documents import Document
 from ingest.errors import (
     CorpusError,
     DocumentNotFoundError,
+    DuplicateDocumentError,
     IndexCorruptError,
     IndexFolderError,
 )
-from ingest.sources import duplicate_error
 
 __all__ = ["FILE_NAME", "CorpusChange", "CorpusComparison", "DocumentSpool", "DocumentStore"]
 
@@ -133,7 +133,7 @@ class DocumentSpool:
             (first,) = self._connection.execute(
                 "SELECT origin FROM spool WHERE doc_id = ?", (document.doc_id,)
             ).fetchone()
-            raise duplicate_error(document.doc_id, first, document.origin) from error
+            raise DuplicateDocumentError(document.doc_id, first, document.origin) from error
         except UnicodeEncodeError as error:
             where = f"{document.origin}: " if document.origin else ""
             raise CorpusError(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from encoders.words import stem, word_spans
 from ingest.errors import IndexCorruptError
 from ingest.sentences import sentence_spans
-from pipeline.version.arrays import Runs, load_array, merge_runs
+from pipeline.version.arrays import Runs, check_offsets, load_array, merge_runs
 
 __all__ = [
     "MAX_SENTENCES",
@@ -273,14 +273,19 @@ def read_passage_words(folder: Path, n_passages: int) -> PassageWords | None:
         name: load_array(folder / f"{name}.npy", dtype, n_dimensions=n_dimensions)
         for name, (n_dimensions, dtype) in _ARRAYS.items()
     }
-    if not isinstance(vocabulary, list) or not (
-        arrays["stems"].shape[:1] == (len(vocabulary),)
+    if not (
+        isinstance(vocabulary, list)
+        and arrays["stems"].shape[:1] == (len(vocabulary),)
         and len(arrays["sentence_offsets"]) == n_passages + 1
-        and arrays["sentence_offsets"][-1] == len(arrays["sentences"])
         and len(arrays["word_offsets"]) == len(arrays["sentences"]) + 1
-        and all(arrays["word_offsets"][-1] == len(arrays[name]) for name in _COLUMNS)
+        and len({len(arrays[name]) for name in _COLUMNS}) == 1
     ):
         raise IndexCorruptError(f"{folder} cannot be read: its files do not fit together")
+    for name, n_entries in (
+        ("sentence_offsets", len(arrays["sentences"])),
+        ("word_offsets", len(arrays["words"])),
+    ):
+        check_offsets(folder / f"{name}.npy", arrays[name].astype(np.int64, copy=False), n_entries)
     return _table(vocabulary, arrays)
 
 
