@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # A tiny BERT gains nothing from threads, and waits for them on a busy machine.
@@ -20,6 +21,10 @@ from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
+
+# How fast inputs are made says something about the machine, not about Trine.
+settings.register_profile("trine", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("trine")
 
 # It asserts on behalf of tests, so pytest explains what it asserts.
 pytest.register_assert_rewrite("fault_subject")

@@ -11,7 +11,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from encoders.protocol import Embeddings
 from encoders.term_encoder import TermEncoder, WeighedTexts
@@ -209,7 +208,7 @@ class _SparseWriter:
 
     def __init__(self, folder: Path, kept: _Kept) -> None:
         self._origins = kept.origins
-        self._old = Runs(np.zeros(1, np.int64), (np.zeros(0, np.float32), np.zeros(0, np.int32)))
+        self._old = _no_rows()
         if kept.folder is not None:
             data, indices, indptr = (
                 load_array(kept.folder / f"sparse_{part}.npy", dtype)
@@ -236,22 +235,24 @@ class _SparseWriter:
         with self._files:
             while kind is None and self._n_rows < len(self._origins):
                 end = min(self._n_rows + _DOCUMENTS_AT_ONCE, len(self._origins))
-                self._write(end, csr_matrix((0, 0), dtype=np.float32))
+                self._write(end, _no_rows())
 
     def add(self, rows: NDArray[np.int64], weighed: WeighedTexts) -> None:
         """Write the given rows, and before them what is taken over."""
-        self._write(int(rows[-1]) + 1, weighed.weights)
+        weights = weighed.weights
+        columns = (weights.data.astype(np.float32), weights.indices.astype(np.int32))
+        self._write(int(rows[-1]) + 1, Runs(weights.indptr.astype(np.int64), columns))
 
-    def _write(self, end: int, weights: csr_matrix) -> None:
-        new = Runs(
-            weights.indptr.astype(np.int64),
-            (weights.data.astype(np.float32), weights.indices.astype(np.int32)),
-        )
+    def _write(self, end: int, new: Runs) -> None:
         merged = merge_runs(self._origins[self._n_rows : end], self._old, new)
         self._data.append(merged.columns[0])
         self._indices.append(merged.columns[1])
         self._indptr.append(merged.offsets[1:] + self._n_entries)
         self._n_rows, self._n_entries = end, self._n_entries + int(merged.offsets[-1])
+
+
+def _no_rows() -> Runs:
+    return Runs(np.zeros(1, np.int64), (np.zeros(0, np.float32), np.zeros(0, np.int32)))
 
 
 class _StoredTexts:
