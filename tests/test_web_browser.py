@@ -54,6 +54,8 @@ def test_search_flow(browser: Any, address: str, scripts: bool) -> None:
     page.goto(address)
     page.get_by_role("searchbox").fill("read a file")
     page.get_by_role("searchbox").press("Enter")
+    # The page may still be arriving.
+    page.locator("li.hit").nth(9).wait_for()
     assert page.locator("li.hit").count() == 10
     # Some bar is drawn as wide as its part, though no style stands in the page.
     first = page.locator("svg.bar").first
@@ -74,6 +76,8 @@ def test_search_flow(browser: Any, address: str, scripts: bool) -> None:
     page.locator("li.hit h2 a").first.click()
     assert page.locator("article.document .text").is_visible()
     page.get_by_role("link", name="Results for").click()
+    # The page may still be arriving.
+    page.locator("li.hit").nth(9).wait_for()
     assert page.locator("li.hit").count() == 10
     page.locator(".brand").click()
     assert page.get_by_role("heading", name="What are you looking for?").is_visible()
