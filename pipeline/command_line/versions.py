@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -20,9 +20,11 @@ from pipeline.command_line.options import (
     print_json,
 )
 from pipeline.encoding.upkeep import activate_version, check_version, describe_version
-from pipeline.evaluation.version_diff import Change, VersionDiff, compare_versions
 from pipeline.version.collection import KEPT_VERSIONS
 from pipeline.version.open_version import open_version
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.version_diff import Change, VersionDiff
 
 __all__ = ["versions"]
 
@@ -136,6 +138,9 @@ def diff(*, first: str, second: str, place: Place) -> None:
     Documents, settings, encoders, and overlap@10: the share of the ten best documents that both
     find, on the titles of up to 50 documents in both.
     """
+    # Comparing takes the whole search pipeline; rolling back shall not wait for it to be imported.
+    from pipeline.evaluation.version_diff import compare_versions
+
     folder = place.folder
     old, new = (open_version(folder.version_path(version)) for version in (first, second))
     found = compare_versions(old, new)

@@ -87,11 +87,25 @@ def activate_version(folder: CollectionFolder, version: str) -> str | None:
     with folder.writing():
         previous = folder.current_or_none()
         # Opening it shows that it can be, before anyone is sent to it.
-        for encoder in open_version(path).encoders.values():
-            if isinstance(encoder, BertEncoder):
+        opened = open_version(path)
+        served = _fingerprints(folder, previous)
+        for name, encoder in opened.encoders.items():
+            # A model is hundreds of megabytes to read: not again where it is in use already.
+            if isinstance(encoder, BertEncoder) and encoder.fingerprint != served.get(name):
                 encoder.check_model()
         folder.publish(version)
     return previous
+
+
+def _fingerprints(folder: CollectionFolder, version: str | None) -> dict[str, str | None]:
+    """Encoders of a version by signal; none where it cannot be read."""
+    if version is None:
+        return {}
+    try:
+        signals = folder.manifest(version).signals
+    except TrineError:
+        return {}
+    return {name: record.encoder_fingerprint for name, record in signals.items()}
 
 
 def check_version(folder: CollectionFolder, version: str) -> CheckedVersion:
