@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +35,7 @@ from pipeline.encoding.settings import IndexSettings
 from pipeline.version import write_log
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.document_store import DocumentStore
+from pipeline.version.restore import restore
 from pipeline.version.write_log import Write, WriteLog
 
 N_SAMPLED = 2
@@ -67,8 +71,7 @@ class Written:
         return found.state
 
     def trine(self, *arguments: str, status: int = 0) -> str:
-        place = ["--data-dir", str(self.folder.data_dir), "--collection", self.folder.name]
-        done = CliRunner().invoke(cli, [*arguments, *place])
+        done = CliRunner().invoke(cli, [*arguments, *_place(self.folder)])
         assert done.exit_code == status, done.output + str(done.exception)
         return done.output
 
@@ -204,6 +207,98 @@ def test_a_version_activated_by_hand_stays_as_it_is(written: Written, source: Pa
     written.accept(put("good"))
     fold_writes(written.folder)
     assert set(texts(written.folder)) == {"one", "two", "good"}
+
+
+def test_a_backup_holds_what_was_written_and_what_waits(
+    written: Written, source: Path, tmp_path: Path
+) -> None:
+    written.accept(put("gone"))
+    written.accept(put("a"), Write("gone", None), put("one", "Written over."))
+    fold_writes(written.folder)
+    written.accept(put("waits"), Write("two", None))
+    written.trine("collections", "backup", "default", str(tmp_path / "b.tar"))
+    written.trine("collections", "restore", str(tmp_path / "b.tar"), "--as", "copy")
+    copy = CollectionFolder(written.folder.data_dir, "copy")
+    before = {"a": "Some text.", "one": "Written over.", "two": "From the source: two."}
+    after = {"a": "Some text.", "one": "Written over.", "waits": "Some text."}
+    assert texts(copy) == before
+    # A task waits, so that a server sees there is something to do.
+    assert WriteLog(copy).backlog()
+    assert fold_writes(copy).published
+    assert texts(copy) == after
+    assert not WriteLog(copy).backlog()
+    CliRunner().invoke(cli, ["reindex", "--full", *_place(copy)], catch_exceptions=False)
+    assert texts(copy) == after
+    WriteLog(copy).accept([put("later")], settings={})
+    fold_writes(copy)
+    assert texts(copy) == {**after, "later": "Some text."}
+
+
+def test_a_backup_put_in_place_of_a_collection_takes_its_log_along(
+    written: Written, source: Path, tmp_path: Path
+) -> None:
+    written.accept(put("a"))
+    fold_writes(written.folder)
+    written.trine("collections", "backup", "default", str(tmp_path / "b.tar"))
+    written.accept(put("b"), put("a", "Newer."))
+    fold_writes(written.folder)
+    newer = written.folder.current()
+    waiting = written.accept(put("c"), put("one", "Written over."))
+    written.trine("collections", "restore", str(tmp_path / "b.tar"), "--replace")
+    assert set(texts(written.folder)) == {"one", "two", "a"}
+    # What was accepted and is in no version yet is lost by nothing.
+    fold_writes(written.folder)
+    assert written.state(waiting) == "published"
+    assert set(texts(written.folder)) == {"one", "two", "a", "c"}
+    written.trine("reindex")
+    assert set(texts(written.folder)) == {"one", "two", "a", "c"}
+    assert texts(written.folder)["one"] == "Written over."
+    assert texts(written.folder)["a"] == "Some text."
+    # What is written from now on is written into whichever version is current.
+    written.trine("versions", "activate", newer)
+    written.accept(put("d"))
+    fold_writes(written.folder)
+    assert set(texts(written.folder)) == {"one", "two", "a", "b", "d"}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'{"settled": 1, "sequence": 0, "settings": {}}',
+        b'{"settled": 0, "sequence": 1, "settings": {}}\n{"sequence": 2, "doc_id": "a"}',
+        b'{"settled": 0, "sequence": 1, "settings": {}}\n{"sequence": 1, "doc_id": ""}',
+        b'{"settled": 0, "sequence": 9, "settings": {}}\n'
+        b'{"sequence": 1, "doc_id": "a", "document": {"title": "", "text": 5}}',
+    ],
+)
+def test_a_hostile_log_in_a_backup_changes_nothing(
+    written: Written, source: Path, tmp_path: Path, lines: bytes
+) -> None:
+    task = written.accept(put("a"))
+    written.trine("collections", "backup", "default", str(tmp_path / "b.tar"))
+    with tarfile.open(tmp_path / "b.tar") as archive, tarfile.open(tmp_path / "x.tar", "w") as made:
+        for member in archive:
+            content = archive.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name == "backup.json":
+                digest = {"bytes": len(lines), "sha256": hashlib.sha256(lines).hexdigest()}
+                content = json.dumps({**json.loads(content), "writes": digest}).encode()
+            elif member.name == "state/writes.jsonl":
+                content = lines
+            member.size = len(content)
+            made.addfile(member, io.BytesIO(content))
+    with pytest.raises(IndexCorruptError, match="write log"):
+        restore(tmp_path / "x.tar", written.folder.data_dir, replace=True)
+    assert written.state(task) == "accepted"
+    with pytest.raises(IndexCorruptError, match="write log"):
+        restore(tmp_path / "x.tar", written.folder.data_dir, name="y")
+    assert not (written.folder.data_dir / "y").exists()
+
+
+def _place(folder: CollectionFolder) -> list[str]:
+    return ["--data-dir", str(folder.data_dir), "--collection", folder.name]
 
 
 def test_trine_delete_deletes_what_was_written(written: Written, source: Path) -> None:

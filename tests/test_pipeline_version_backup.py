@@ -206,7 +206,7 @@ HOSTILE: dict[str, Callable[[Members], object]] = {
     "a file twice": lambda members: members.append(members[-1]),
     "nothing": lambda members: members.clear(),
     "a header that is no JSON": edited("backup.json", lambda _: b"{"),
-    "a header of another format": header(format=2),
+    "a header of another format": header(format=3),
     "a collection upwards": header(collection="../evil"),
     "a collection that is no name": header(collection=7),
     "a version upwards": header(versions=["../evil"], current="../evil"),

@@ -5,6 +5,7 @@
     backup.json                       {"format", "collection", "current", "versions", ...}
     versions/<id>/manifest.json       of every version
     state/quality|tuning/<id>.json    what is known about them, where anything is
+    state/writes.jsonl                the write log, where there is one
     versions/<id>/<path>              every file once: one that versions share only under the first
 
 ``.tar`` is written as it is, ``.tar.gz`` and ``.tgz`` through gzip, ``.tar.zst`` through Zstandard

@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +23,13 @@ from pipeline.version.archive import add_bytes, write_archive
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.manifest import MANIFEST_NAME, Manifest
+from pipeline.version.write_log import WriteLog
+from pipeline.version.written_backup import WRITES_NAME, WritesDigest, dump_writes
 
 __all__ = ["BACKUP_FORMAT", "HEADER_NAME", "BackupSummary", "back_up"]
 
-BACKUP_FORMAT = 1
+# 1 had no write log.
+BACKUP_FORMAT = 2
 HEADER_NAME = "backup.json"
 
 
@@ -55,7 +59,7 @@ def back_up(
     all_versions: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> BackupSummary:
-    """Write a collection's current version, or all its versions, into one file.
+    """Write a collection's current version, or all its versions, and its write log into one file.
 
     The file is written aside and takes its name, in place of any file there, only when it is
     complete. Every byte is held against the manifest on the way, so a backup is never of a
@@ -92,8 +96,10 @@ def back_up(
         manifests = {version: collection.manifest(version) for version in versions}
         try:
             with temporary.open("wb") as file:
+                # The log after the version is held: it knows at least what the version knows.
+                writes = stack.enter_context(_written(collection, manifests[current], target))
                 with write_archive(file, target.name) as archive:
-                    _write(archive, collection, current, manifests, progress)
+                    _write(archive, collection, current, manifests, writes, progress)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
@@ -116,11 +122,37 @@ def _hold_current(collection: CollectionFolder) -> tuple[str, VersionHold]:
                 raise
 
 
+@dataclass(frozen=True, slots=True)
+class _Writes:
+    """The write log, ready to be added."""
+
+    digest: WritesDigest
+    content: IO[bytes]
+
+
+@contextlib.contextmanager
+def _written(
+    collection: CollectionFolder, manifest: Manifest, target: Path
+) -> Iterator[_Writes | None]:
+    log = WriteLog(collection)
+    if not log.exists():
+        yield None
+        return
+    # An archive says how long a file is before the file: it is written aside first.
+    with tempfile.TemporaryFile(dir=target.parent) as file:
+        marker = manifest.settings.get("writes")
+        with log.snapshot() as snapshot:
+            digest = dump_writes(snapshot, marker if isinstance(marker, dict) else {}, file)
+        file.seek(0)
+        yield _Writes(digest, file)
+
+
 def _write(
     archive: tarfile.TarFile,
     collection: CollectionFolder,
     current: str,
     manifests: dict[str, Manifest],
+    writes: _Writes | None,
     progress: Callable[[int], None],
 ) -> None:
     header = {
@@ -129,6 +161,7 @@ def _write(
         "current": current,
         "versions": list(manifests),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "writes": None if writes is None else writes.digest.to_json(),
     }
     add_bytes(archive, HEADER_NAME, json.dumps(header, indent=1).encode())
     for version in manifests:
@@ -141,6 +174,10 @@ def _write(
         ):
             with contextlib.suppress(FileNotFoundError):
                 add_bytes(archive, f"state/{kind}/{version}.json", path.read_bytes())
+    if writes is not None:
+        member = tarfile.TarInfo(WRITES_NAME)
+        member.size = writes.digest.n_bytes
+        archive.addfile(member, writes.content)
     written: set[str] = set()
     for version, manifest in manifests.items():
         for name, sha256 in manifest.files.items():

@@ -12,20 +12,30 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ingest.errors import IndexCorruptError, IndexFolderError, IndexVersionError, QueryError
+from ingest.errors import (
+    IndexCorruptError,
+    IndexFolderError,
+    IndexVersionError,
+    QueryError,
+    TrineError,
+)
 from pipeline.version.archive import ArchiveReader, read_archive
 from pipeline.version.backup import BACKUP_FORMAT, HEADER_NAME
 from pipeline.version.collection import CollectionFolder, is_version_id
 from pipeline.version.manifest import MANIFEST_NAME, Manifest, parse_manifest, verify_files
 from pipeline.version.open_version import open_version
+from pipeline.version.write_log import WriteLog
+from pipeline.version.written_backup import WRITES_NAME, WritesDigest, check_writes, load_writes
 
 __all__ = ["RestoreSummary", "restore"]
 
+_READ_FORMATS = (1, BACKUP_FORMAT)
 _READ_BYTES = 1 << 20
 # A manifest grows with its sources and synonyms, a report with its folds.
 _MOST_BYTES_BESIDE = 64 << 20
@@ -59,6 +69,7 @@ class _Backup:
     collection: str
     current: str
     versions: list[str]
+    writes: WritesDigest | None
     manifests: dict[str, tuple[Manifest, bytes]] = field(default_factory=dict)
     remarks: dict[str, bytes] = field(default_factory=dict)
     stored: dict[str, Path] = field(default_factory=dict)
@@ -66,7 +77,8 @@ class _Backup:
     @property
     def n_bytes(self) -> int:
         """How many bytes the files may hold together."""
-        return sum(manifest.total_bytes for manifest, _ in self.manifests.values())
+        writes = 0 if self.writes is None else self.writes.n_bytes
+        return writes + sum(manifest.total_bytes for manifest, _ in self.manifests.values())
 
 
 def restore(
@@ -85,7 +97,8 @@ def restore(
         Name of the collection; the one it had when ``None``.
     replace
         Whether a collection of this name may be there. Its other versions stay, so that
-        ``trine versions activate`` takes it back, until they are pruned.
+        ``trine versions activate`` takes it back, until they are pruned; of its write log
+        stays what waits to be indexed.
     progress
         Told how many bytes more were read.
 
@@ -109,9 +122,9 @@ def restore(
                 # What a killed restore left is gone now, and nobody else can make one.
                 _check_free(folder, replace)
                 _read_manifests(members, backup)
-                with _building(folder, backup) as building:
-                    _read_files(archive, backup, building, progress)
-                    _finish(folder, backup, building)
+                with _building(folder, backup) as building, _spool(folder) as writes:
+                    _read_files(archive, backup, building, writes, progress)
+                    _finish(folder, backup, building, writes)
         except BaseException:
             if not existed:
                 _remove_empty(folder)
@@ -134,12 +147,18 @@ def _read_header(members: Iterator[Member]) -> _Backup:
     try:
         content: Any = json.loads(raw)
         found = content["format"]
-        if found != BACKUP_FORMAT:
+        if found not in _READ_FORMATS:
             raise IndexVersionError(
-                f"the backup is written in format {found!r}; this release reads format "
+                f"the backup is written in format {found!r}; this release reads formats up to "
                 f"{BACKUP_FORMAT}: restore it with the release that wrote it"
             )
-        backup = _Backup(content["collection"], content["current"], list(content["versions"]))
+        writes = content.get("writes")
+        backup = _Backup(
+            content["collection"],
+            content["current"],
+            list(content["versions"]),
+            None if writes is None else WritesDigest.from_json(writes),
+        )
         CollectionFolder(Path(), backup.collection)
     except (ValueError, RecursionError, KeyError, TypeError, QueryError) as error:
         raise IndexCorruptError(f"its {HEADER_NAME} makes no sense: {error}") from error
@@ -167,6 +186,13 @@ def _read_manifests(members: Iterator[Member], backup: _Backup) -> None:
 
 
 @contextlib.contextmanager
+def _spool(folder: CollectionFolder) -> Iterator[IO[bytes]]:
+    """A file without a name, which no kill can leave behind."""
+    with tempfile.TemporaryFile(dir=folder.path) as file:
+        yield file
+
+
+@contextlib.contextmanager
 def _building(folder: CollectionFolder, backup: _Backup) -> Iterator[dict[str, Path]]:
     """Folders to build the versions in; whatever is left in them goes when all is done."""
     free = shutil.disk_usage(folder.path).free
@@ -190,6 +216,7 @@ def _read_files(
     archive: ArchiveReader,
     backup: _Backup,
     building: dict[str, Path],
+    writes: IO[bytes],
     progress: Callable[[int], None],
 ) -> None:
     expected = {
@@ -201,7 +228,13 @@ def _read_files(
         f"state/{kind}/{version}.json" for version in building for kind in ("quality", "tuning")
     }
     left = backup.n_bytes
+    awaits_writes = backup.writes is not None
     for name, size, content in archive:
+        if name == WRITES_NAME and awaits_writes:
+            awaits_writes = False
+            left -= size
+            _read_writes(content, size, backup, writes, progress)
+            continue
         if name in remarks:
             remarks.remove(name)
             backup.remarks[name] = _small((name, size, content), name)
@@ -215,6 +248,8 @@ def _read_files(
         if _extract(content, path, progress) != sha256:
             raise IndexCorruptError(f"{name} is altered")
         backup.stored[sha256] = path
+    if awaits_writes:
+        raise IndexCorruptError(f"{WRITES_NAME} is missing")
     for name, (path, sha256) in expected.items():
         if sha256 not in backup.stored:
             raise IndexCorruptError(f"{name} is missing")
@@ -222,7 +257,25 @@ def _read_files(
         _link(backup.stored[sha256], path)
 
 
-def _finish(folder: CollectionFolder, backup: _Backup, building: dict[str, Path]) -> None:
+def _read_writes(
+    content: IO[bytes],
+    size: int,
+    backup: _Backup,
+    target: IO[bytes],
+    progress: Callable[[int], None],
+) -> None:
+    if backup.writes is None or size != backup.writes.n_bytes:
+        raise IndexCorruptError(f"{WRITES_NAME} is not as large as it should be")
+    if _copy(content, target, progress) != backup.writes.sha256:
+        raise IndexCorruptError(f"{WRITES_NAME} is altered")
+    target.seek(0)
+    check_writes(target)
+    target.seek(0)
+
+
+def _finish(
+    folder: CollectionFolder, backup: _Backup, building: dict[str, Path], writes: IO[bytes]
+) -> None:
     """Check what was written, give the versions their names, and publish the current one."""
     for version, path in building.items():
         manifest, raw = backup.manifests[version]
@@ -241,7 +294,34 @@ def _finish(folder: CollectionFolder, backup: _Backup, building: dict[str, Path]
             folder.displace_version(version)
             folder.finish_version(building[version])
     fresh = [path for version, path in building.items() if version not in known]
+    if (current := folder.current_or_none()) is None:
+        # Complete the moment it is published.
+        _restore_writes(folder, backup, writes, pending_after=0)
+        folder.publish_all(fresh, backup.current)
+        return
+    # Where there is a collection, its log is what its own version goes with until then.
+    pending_after = _applied(folder, current)
     folder.publish_all(fresh, backup.current)
+    _restore_writes(folder, backup, writes, pending_after)
+
+
+def _applied(folder: CollectionFolder, version: str) -> int:
+    """Up to which number a collection's version holds its own log."""
+    marker: object = None
+    with contextlib.suppress(TrineError):
+        marker = folder.manifest(version).settings.get("writes")
+    with WriteLog(folder).snapshot() as snapshot:
+        return snapshot.applied(marker if isinstance(marker, dict) else {})
+
+
+def _restore_writes(
+    folder: CollectionFolder, backup: _Backup, writes: IO[bytes], pending_after: int
+) -> None:
+    log = WriteLog(folder)
+    if backup.writes is not None:
+        load_writes(log, writes, pending_after=pending_after)
+    elif log.exists():
+        log.refill((), settled=0, sequence=0, settings={}, pending_after=pending_after)
 
 
 def _is_whole(path: Path, expected: tuple[Manifest, bytes]) -> bool:
@@ -267,13 +347,17 @@ def _small(member: Member | None, expected: str) -> bytes:
 
 def _extract(content: IO[bytes], path: Path, progress: Callable[[int], None]) -> str:
     """Write a member's bytes into a new file; returns their SHA-256."""
-    digest = hashlib.sha256()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
-        while block := content.read(_READ_BYTES):
-            digest.update(block)
-            file.write(block)
-            progress(len(block))
+        return _copy(content, file, progress)
+
+
+def _copy(content: IO[bytes], target: IO[bytes], progress: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+    while block := content.read(_READ_BYTES):
+        digest.update(block)
+        target.write(block)
+        progress(len(block))
     return digest.hexdigest()
 
 

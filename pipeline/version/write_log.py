@@ -38,6 +38,7 @@ __all__ = [
     "MAX_PENDING",
     "MAX_PENDING_BYTES",
     "Backlog",
+    "KeptWrite",
     "Snapshot",
     "Write",
     "WriteLog",
@@ -86,6 +87,14 @@ class Write:
     def to_json(self) -> str | None:
         """The document without its id, as the log keeps it."""
         return None if self.document is None else _document_json(self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptWrite:
+    """A write with its number in the log."""
+
+    sequence: int
+    write: Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +298,70 @@ class WriteLog:
                 [(doc_id, sequence) for doc_id in doc_ids],
             )
 
+    def refill(
+        self,
+        writes: Iterable[KeptWrite],
+        *,
+        settled: int,
+        sequence: int,
+        settings: Mapping[str, object],
+        pending_after: int,
+    ) -> None:
+        """Hold these writes, and of its own only those that wait to be indexed.
+
+        The log gets a new name, so that no version there is claims to hold any of it.
+
+        Parameters
+        ----------
+        writes
+            By ascending number; those above ``settled`` wait to be indexed.
+        settled
+            Up to which number the version they come with holds them.
+        sequence
+            The highest of their numbers that was ever given.
+        settings
+            As `accept` takes them.
+        pending_after
+            Its own writes above this number are the last word, after the others.
+
+        Raises
+        ------
+        IndexFolderError
+            If the disk fails, or the collection is removed meanwhile; the log stays as it was.
+        """
+        with self._accepting(settings) as connection:
+            # Numbers that were given once are not given again: versions may speak of them.
+            last = max(_last_sequence(connection), sequence)
+            connection.execute(
+                "CREATE TEMP TABLE own AS SELECT doc_id, document FROM writes"
+                " WHERE sequence > ? ORDER BY sequence",
+                (pending_after,),
+            )
+            connection.execute("DELETE FROM writes")
+            n_put = n_deleted = n_bytes = 0
+            for kept in writes:
+                text = kept.write.to_json()
+                connection.execute(
+                    "INSERT OR REPLACE INTO writes VALUES (?, ?, ?)",
+                    (kept.sequence, kept.write.doc_id, text),
+                )
+                if kept.sequence > settled:
+                    n_put, n_deleted = n_put + (text is not None), n_deleted + (text is None)
+                    n_bytes += len(text or "")
+            _set_last_sequence(connection, last)
+            if n_put + n_deleted:
+                _add_task(connection, WRITE, n_put, n_deleted, n_bytes)
+            connection.execute(
+                "INSERT OR REPLACE INTO writes (doc_id, document)"
+                " SELECT doc_id, document FROM own ORDER BY rowid"
+            )
+            connection.execute(
+                "UPDATE tasks SET last_sequence = ? WHERE open", (_last_sequence(connection),)
+            )
+            _set_fact(connection, "log", secrets.token_hex(8))
+            _set_fact(connection, "settled", str(settled))
+            _set_fact(connection, "settings", json.dumps(dict(settings)))
+
     @contextlib.contextmanager
     def _accepting(self, settings: Mapping[str, object]) -> Iterator[sqlite3.Connection]:
         """A transaction that is on the disk when the block has ended."""
@@ -378,8 +451,7 @@ class Snapshot:
         self.sequence = 0
         self._settled = 0
         if connection is not None:
-            found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'writes'")
-            self.sequence = int((found.fetchone() or (0,))[0])
+            self.sequence = _last_sequence(connection)
             self._settled = int(_fact(connection, "settled") or 0)
 
     @property
@@ -421,6 +493,15 @@ class Snapshot:
                 ):
                     if text is not None:
                         yield _document_of(doc_id, text)
+
+    def written(self) -> Iterator[KeptWrite]:
+        """Everything ever written, the last word on each document, by ascending number."""
+        if self._connection is not None:
+            with _errors(self._path):
+                for sequence, doc_id, text in self._connection.execute(
+                    "SELECT sequence, doc_id, document FROM writes ORDER BY sequence"
+                ):
+                    yield KeptWrite(sequence, Write.from_json(doc_id, text))
 
     def _rows(self, sql: str, *parameters: object) -> list[Any]:
         if self._connection is None:
@@ -485,6 +566,16 @@ def _task_or_none(connection: sqlite3.Connection, task: str) -> Task | None:
         (task,),
     ).fetchone()
     return None if row is None else Task(*row)
+
+
+def _last_sequence(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'writes'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _set_last_sequence(connection: sqlite3.Connection, sequence: int) -> None:
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'writes'")
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('writes', ?)", (sequence,))
 
 
 def _fact(connection: sqlite3.Connection, name: str) -> str | None:
