@@ -65,7 +65,9 @@ def neighbors(asked: NeighborsRequest) -> Answered:
     searcher = current_pool().get(asked.collection, asked.version)
     points = [*asked.positive, *asked.negative]
     space = searcher.space(asked.encoder or encoder_for(points, asked.among))
-    found = space.neighbors(asked.positive, asked.negative, among=asked.among, k=asked.k)
+    found = space.neighbors(
+        asked.positive, asked.negative, among=asked.among, k=asked.k, exact=asked.exact
+    )
     member = "word" if asked.among == "words" else "document"
     return Answered(
         lambda: {

@@ -389,6 +389,11 @@ class NeighborsRequest(Place):
         "for, `bert` otherwise.",
         json_schema_extra={"enum": _ENCODERS},
     )
+    exact: Boolean = Field(
+        False,
+        description="Whether every document is compared. Otherwise, beyond 200,000 of them, a few "
+        "are proposed by compressed embeddings, which may miss some that are near.",
+    )
 
 
 class SimilarityRequest(Place):

@@ -38,7 +38,7 @@ HOMES = {
     "sentence_transformers": ("encoders/",),
     "sklearn": ("encoders/",),
     "gensim": ("encoders/",),
-    "faiss": ("pipeline/version/vector_index.py",),
+    "faiss": ("pipeline/version/vector_index.py", "pipeline/version/vector_codes.py"),
     "tantivy": ("pipeline/version/keyword_index.py",),
     "rapidfuzz": ("pipeline/search/spelling.py",),
     "spellchecker": ("pipeline/version/dictionaries.py",),

@@ -11,9 +11,9 @@ import pytest
 from ingest.documents import Document
 from ingest.errors import QueryError
 from pipeline.search import ranking as ranking_module
-from pipeline.search import signals as signals_module
 from pipeline.search.query import MAX_QUERY_CHARACTERS, Query
 from pipeline.search.searcher import Searcher
+from pipeline.version import vector_index
 
 QUERIES = [
     "open a file",
@@ -363,7 +363,7 @@ def test_candidates_from_an_index_rank_as_a_pass_over_all_rows_ranks(
 ) -> None:
     """What a large collection does must give what a small one gives."""
     passed = searcher.search(Query(text, k=100, filter=condition))
-    monkeypatch.setattr(signals_module, "EXHAUSTIVE_ROWS", 0)
+    monkeypatch.setattr(vector_index, "EXHAUSTIVE_ROWS", 0)
     proposed = searcher.search(Query(text, k=100, filter=condition))
     assert [hit.doc_id for hit in proposed.hits] == [hit.doc_id for hit in passed.hits]
     for one, other in zip(proposed.hits, passed.hits, strict=True):

@@ -37,6 +37,12 @@ _among_option = click.option(
 )
 _count_option = click.option("-k", default=10, show_default=True, type=int, help="How many.")
 
+_exact_option = click.option(
+    "--exact",
+    is_flag=True,
+    help="Compare all documents, however many; beyond 200,000, near ones may be missed otherwise.",
+)
+
 
 @click.command()
 @click.argument("doc_ids", nargs=-1, required=True, metavar="DOC_ID...")
@@ -68,6 +74,7 @@ def similar(
 @click.option("--minus", "negative", multiple=True, metavar="WORD", help="Subtracted; repeatable.")
 @_among_option
 @_encoder_option
+@_exact_option
 @_count_option
 @common_options
 def analogy(
@@ -76,6 +83,7 @@ def analogy(
     negative: tuple[str, ...],
     among: str,
     encoder: str | None,
+    exact: bool,
     k: int,
     place: Place,
 ) -> None:
@@ -84,7 +92,7 @@ def analogy(
     trine analogy king woman --minus man asks: what is to woman as king is to man?
     """
     added, subtracted = ([Point("word", word) for word in words] for words in (positive, negative))
-    _answer(place, added, subtracted, among, encoder, k)
+    _answer(place, added, subtracted, among, encoder, k, exact=exact)
 
 
 @click.command()
@@ -99,13 +107,21 @@ def analogy(
 )
 @_among_option
 @_encoder_option
+@_exact_option
 @_count_option
 @common_options
 def neighbors(
-    *, values: tuple[str, ...], kind: str, among: str, encoder: str | None, k: int, place: Place
+    *,
+    values: tuple[str, ...],
+    kind: str,
+    among: str,
+    encoder: str | None,
+    exact: bool,
+    k: int,
+    place: Place,
 ) -> None:
     """Find the words or documents whose embeddings are nearest to VALUE's."""
-    _answer(place, [Point(kind, value) for value in values], [], among, encoder, k)
+    _answer(place, [Point(kind, value) for value in values], [], among, encoder, k, exact=exact)
 
 
 def _answer(
@@ -115,10 +131,12 @@ def _answer(
     among: str,
     encoder: str | None,
     k: int,
+    *,
+    exact: bool,
 ) -> None:
     searcher = Searcher.open(place.collection, data_dir=place.data_dir)
     space = searcher.space(encoder or encoder_for(positive, among))
-    found = space.neighbors(positive, negative, among=among, k=k)
+    found = space.neighbors(positive, negative, among=among, k=k, exact=exact)
     if place.as_json:
         print_json(
             {

@@ -186,6 +186,7 @@ class EmbeddingSpace:
         *,
         among: str = "documents",
         k: int = 10,
+        exact: bool = False,
     ) -> list[Neighbor]:
         """What is nearest to a sum of things, those things themselves left out.
 
@@ -195,6 +196,8 @@ class EmbeddingSpace:
             ``"documents"`` or ``"words"``.
         k
             How many at most, 1 to 1,000.
+        exact
+            As ``nearest_documents`` takes it; words are always all compared.
 
         Raises
         ------
@@ -211,10 +214,15 @@ class EmbeddingSpace:
             without = [point.value for point in given if point.kind == "word"]
             return self.nearest_words(target, k, without=without)
         without = [point.value for point in given if point.kind == "document"]
-        return self.nearest_documents(target, k, without=without)
+        return self.nearest_documents(target, k, without=without, exact=exact)
 
     def nearest_documents(
-        self, embedding: Embeddings, k: int, *, without: Collection[str] = ()
+        self,
+        embedding: Embeddings,
+        k: int,
+        *,
+        without: Collection[str] = (),
+        exact: bool = False,
     ) -> list[Neighbor]:
         """Documents nearest to an embedding, best first, ties by doc_id.
 
@@ -228,14 +236,18 @@ class EmbeddingSpace:
             How many at most, 1 to 1,000.
         without
             Ids of documents to leave out.
+        exact
+            Whether every embedding is compared. Otherwise that is done up to 200,000 of them; among
+            more, a few are proposed by compressed ones, which may miss some that are near.
         """
         _check_count(k)
         left_out = [self._version.documents.row(doc_id) for doc_id in without]
         scorer: PassageScorer | VectorScorer
         if self._in_passages:
-            scorer = PassageScorer(self._index, self._version.passages, embedding)
+            passages = self._version.passages
+            scorer = PassageScorer(self._index, passages, embedding, exact=exact)
         else:
-            scorer = VectorScorer(self._index, embedding)
+            scorer = VectorScorer(self._index, embedding, exact=exact)
         allowed: NDArray[np.bool_] | None = None
         if left_out:
             allowed = np.ones(self._version.manifest.n_documents, np.bool_)

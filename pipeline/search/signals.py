@@ -21,9 +21,6 @@ from pipeline.version.vector_index import VectorIndex
 
 __all__ = ["Candidates", "KeywordScorer", "PassageScorer", "Scorer", "VectorScorer", "scorers_for"]
 
-# Policy, not a measured break-even: exact scans stay in the milliseconds up to about here.
-EXHAUSTIVE_ROWS = 200_000
-
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -100,16 +97,17 @@ class KeywordScorer:
 class _BoundVectors:
     """One index, asked one query: similarities of all rows at once, or of a few, whichever is less.
 
-    Up to ``EXHAUSTIVE_ROWS`` one pass over the index answers everything a query will ask of it;
-    beyond, the index proposes candidates and only their rows are read.
+    Where all rows are scanned anyway one pass answers everything a query will ask of it; where
+    they are too many, the index proposes candidates and only their rows are read.
     """
 
-    def __init__(self, index: VectorIndex, query: Embeddings) -> None:
+    def __init__(self, index: VectorIndex, query: Embeddings, *, exact: bool = False) -> None:
         self._index = index
         self._query = query
+        self._exact = exact
         self.covered = index.covered
         self.all: NDArray[np.float64] | None = None
-        if index.n_rows <= EXHAUSTIVE_ROWS:
+        if index.is_exhaustive:
             similarities = index.all_similarities(query).astype(np.float64)
             self.all = np.where(index.covered, similarities, np.nan)
 
@@ -126,16 +124,16 @@ class _BoundVectors:
         """The ``depth`` nearest rows among those allowed."""
         if self.all is not None:
             return _best(self.all, depth, allowed)
-        rows, similarities = self._index.nearest(self._query, depth, allowed)
+        rows, similarities = self._index.nearest(self._query, depth, allowed, exact=self._exact)
         return rows, similarities.astype(np.float64)
 
 
 class VectorScorer:
     """tfidf, word2vec: documents whose embedding is near the query's."""
 
-    def __init__(self, index: VectorIndex, query: Embeddings) -> None:
+    def __init__(self, index: VectorIndex, query: Embeddings, *, exact: bool = False) -> None:
         self.query = query
-        self._vectors = _BoundVectors(index, query) if query.any() else None
+        self._vectors = _BoundVectors(index, query, exact=exact) if query.any() else None
 
     def candidates(self, depth: int, allowed: NDArray[np.bool_] | None) -> Candidates:
         """The ``depth`` nearest documents."""
@@ -170,10 +168,17 @@ class _BestPassages:
 class PassageScorer:
     """bert: documents whose best passage is near the query."""
 
-    def __init__(self, index: VectorIndex, passages: PassageTable, query: Embeddings) -> None:
+    def __init__(
+        self,
+        index: VectorIndex,
+        passages: PassageTable,
+        query: Embeddings,
+        *,
+        exact: bool = False,
+    ) -> None:
         self.query = query
         self._passages = passages
-        self._vectors = _BoundVectors(index, query) if query.any() else None
+        self._vectors = _BoundVectors(index, query, exact=exact) if query.any() else None
         # The best passages of the documents last asked for, in ascending order of their rows:
         # those that are ranked first are asked for again to be smoothed, and again to be shown.
         self._known: _BestPassages | None = None

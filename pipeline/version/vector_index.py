@@ -1,7 +1,8 @@
-"""Nearest neighbours among the embeddings of one signal. Only this module knows FAISS.
+"""Nearest neighbours among the embeddings of one signal, through FAISS.
 
 Exact inner products over unit vectors, so a score is a cosine in [-1, 1]. The index file holds
-the embeddings once; ``vectors`` is a view of the same memory-mapped bytes.
+the embeddings once; ``vectors`` is a view of the same memory-mapped bytes. Where they are very
+many, codes beside them propose which ones to read.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from numpy.typing import NDArray
 
 from encoders.protocol import Embeddings
 from ingest.errors import DimensionMismatchError, IndexCorruptError, IndexFolderError
+from pipeline.version.vector_codes import VectorCodes, write_vector_codes
 
-__all__ = ["FILE_NAME", "StoredVectors", "VectorIndex", "write_vector_index"]
+__all__ = ["EXHAUSTIVE_ROWS", "FILE_NAME", "StoredVectors", "VectorIndex", "write_vector_index"]
 
 FILE_NAME = "vectors.faiss"
+# Policy, not a measured break-even: one pass over all rows stays in the milliseconds up to here.
+EXHAUSTIVE_ROWS = 200_000
+# So many times as many rows as are wanted are scored exactly, and at least so many.
+_PROPOSED_TIMES = 10
+_PROPOSED_AT_LEAST = 1_000
 # How FAISS begins the file of an IndexFlatIP (faiss/impl/index_write.cpp): its name, dimension,
 # rows, two numbers without meaning, whether it is trained, its metric, and how many floats follow.
 _HEADER = struct.Struct("<4siqqqBiQ")
@@ -28,7 +35,7 @@ _ROWS_AT_ONCE = 4096
 
 
 def write_vector_index(folder: Path, batches: Iterable[Embeddings], dimension: int) -> int:
-    """Write embeddings, in row order, as an index.
+    """Write embeddings, in row order, as an index; if they are very many, codes of them too.
 
     Returns
     -------
@@ -61,6 +68,8 @@ def write_vector_index(folder: Path, batches: Iterable[Embeddings], dimension: i
             file.write(_header(n_rows, dimension))
     except OSError as error:
         raise IndexFolderError(f"writing {path} failed: {error.strerror or error}") from error
+    if n_rows > EXHAUSTIVE_ROWS:
+        write_vector_codes(folder, StoredVectors(folder))
     return n_covered
 
 
@@ -144,9 +153,22 @@ class VectorIndex:
         self.covered: NDArray[np.bool_] = (
             np.ones(self.n_rows, np.bool_) if all_covered else StoredVectors(folder).covered()
         )
+        self._codes = (
+            VectorCodes(folder, self.n_rows, self.dimension) if VectorCodes.are_in(folder) else None
+        )
+
+    @property
+    def is_exhaustive(self) -> bool:
+        """Whether a query is best held against every row."""
+        return self.n_rows <= EXHAUSTIVE_ROWS
 
     def nearest(
-        self, query: Embeddings, depth: int, allowed: NDArray[np.bool_] | None = None
+        self,
+        query: Embeddings,
+        depth: int,
+        allowed: NDArray[np.bool_] | None = None,
+        *,
+        exact: bool = False,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Rows nearest to one query, best first.
 
@@ -158,12 +180,14 @@ class VectorIndex:
             How many rows to return at most.
         allowed
             Rows that may be returned, bool, shape (n_rows,); all when ``None``.
+        exact
+            Whether no neighbour may be missed, however long it takes.
 
         Returns
         -------
         rows, similarities
-            Equal lengths, at most ``depth``. Equal similarities go by row. Rows without an
-            embedding are never returned.
+            Equal lengths, at most ``depth``; similarities are exact in any case, equal ones go by
+            row. Rows without an embedding are never returned.
 
         Raises
         ------
@@ -176,6 +200,14 @@ class VectorIndex:
         count = min(depth, n_usable)
         if count == 0:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        # Few rows that are allowed would hardly be among those proposed.
+        if self._codes is not None and not exact and 2 * n_usable >= self.n_rows:
+            proposed = self._codes.propose(query, max(_PROPOSED_TIMES * depth, _PROPOSED_AT_LEAST))
+            near = np.sort(proposed[usable[proposed]])
+            if len(near) >= count:
+                scores = self.similarities(query, near)
+                best = np.lexsort((near, -scores))[:count]
+                return near[best], scores[best]
         # One query on several OpenMP threads costs more in waking them than it saves.
         faiss.omp_set_num_threads(1)
         parameters = None
