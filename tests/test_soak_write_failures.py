@@ -24,6 +24,8 @@ NEVER = 1 << 30
 # cannot be removed stays until the next run, and a parent that cannot be read is done without.
 _HARMLESS = ("os.link", "os.mkdir", "os.remove", "os.rmdir", "sqlite3.connect")
 _PUBLISHED = "os.rename /default/CURRENT"
+# Runs that succeed with little room left, before there is more of it than anyone needs.
+_ENOUGH = 3
 
 
 @pytest.fixture
@@ -103,7 +105,12 @@ def _limit_at_points(
     subject.check_serving(subject.titles)
     subject.check_recovery()
     published = whole.points.index(_PUBLISHED) + 1
-    last_file = max(n for n, shown in enumerate(whole.points, 1) if "manifest.json" in shown)
+    # What is written after the manifest may be short enough: CURRENT is some thirty bytes.
+    last_file = max(
+        n
+        for n, shown in enumerate(whole.points, 1)
+        if shown.startswith("open ") and shown.endswith(".building/manifest.json")
+    )
     ended: Counter[int] = Counter()
     for point in choose(published):
         # A file of this size ends in its middle, or right at its beginning.
@@ -159,7 +166,7 @@ def test_a_disk_that_is_full(
         manifest = subject.folder.manifest(subject.folder.current())
         needed = manifest.total_bytes + 4096 * 2 * len(manifest.files)
         ended: Counter[int] = Counter()
-        for step in range(24):
+        for step in range(60):
             old = subject.stored()
             arguments, new = (*subject.index, option), subject.edit()
             ballast = disk / "ballast"
@@ -174,6 +181,8 @@ def test_a_disk_that_is_full(
             subject.check_cache()
             ended[run.status] += 1
             subject.check_recovery()
+            if ended[0] == _ENOUGH:
+                break
         print(ended)  # noqa: T201
         assert ended[1] >= 10
-        assert run.status == 0
+        assert ended[0] == _ENOUGH
