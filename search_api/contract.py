@@ -47,7 +47,9 @@ View = TypeVar("View", bound=Callable[..., Answered])
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request that works: over the demo corpus, ``VERSION`` standing for a version's id.
+    """A request that works over the demo corpus.
+
+    ``VERSION`` stands for a version's id, ``TASK`` for a task's.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def neighbors(asked: NeighborsRequest) -> Answered:
     summary="Compare two texts, documents or words",
     asks=SimilarityRequest,
     answers=SimilarityAnswer,
-    example=Example(asks={"first": {"text": "open a file"}, "second": {"document": "io.open"}}),
+    example=Example(asks={"first": {"text": "open a file"}, "second": {"document": "open"}}),
 )
 def similarity(asked: SimilarityRequest) -> Answered:
     """Compare two things."""

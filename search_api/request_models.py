@@ -62,6 +62,7 @@ __all__ = [
     "TaskRequest",
     "TasksRequest",
     "WriteRequest",
+    "within",
 ]
 
 MAX_BATCH = 100
@@ -84,8 +85,8 @@ def _checked(read: Callable[[object, str], object]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _within(least: float, most: float) -> AfterValidator:
-    """Check a number's bounds."""
+def within(least: float, most: float) -> AfterValidator:
+    """Check a field's bounds, a number's, and tell in our words what is wrong."""
 
     def check(value: float, info: ValidationInfo) -> float:
         if not least <= value <= most:
@@ -446,7 +447,7 @@ class CollectionRequest(Request):
 class WriteRequest(CollectionRequest):
     """Where to write, and how long to wait for it."""
 
-    wait: Annotated[Number, _within(0, MAX_WAIT_S)] = Field(
+    wait: Annotated[Number, within(0, MAX_WAIT_S)] = Field(
         0.0,
         description="Seconds to wait for searches to see it; 200 where that is enough.",
         json_schema_extra={"minimum": 0, "maximum": MAX_WAIT_S},
@@ -456,7 +457,7 @@ class WriteRequest(CollectionRequest):
 class TaskRequest(CollectionRequest):
     """Whose task, and how long to wait for it."""
 
-    wait: Annotated[Number, _within(0, MAX_WAIT_S)] = Field(
+    wait: Annotated[Number, within(0, MAX_WAIT_S)] = Field(
         0.0,
         description="Seconds to wait until it is done.",
         json_schema_extra={"minimum": 0, "maximum": MAX_WAIT_S},
@@ -466,7 +467,7 @@ class TaskRequest(CollectionRequest):
 class TasksRequest(CollectionRequest):
     """Whose tasks."""
 
-    limit: Annotated[Integer, _within(1, MAX_TASKS)] = Field(
+    limit: Annotated[Integer, within(1, MAX_TASKS)] = Field(
         20,
         description="How many at most.",
         json_schema_extra={"minimum": 1, "maximum": MAX_TASKS},

@@ -31,7 +31,7 @@ from web import Settings, create_app
 
 OPERATIONS = {operation.name: operation for group in ALL_OPERATIONS for operation in group.all}
 CONTRACT = "/api/v1/openapi.json"
-SOAK = 700
+SOAK = 480
 # Not that all that fits the schema is accepted: whether a filter can be read, or a field is
 # there to sort by, no schema tells.
 CHECKS = [
