@@ -246,7 +246,13 @@ def _similar(pool: SearcherPool, asked: SimilarQuestion) -> dict[str, Any]:
     # A name with a comma in it is still one name.
     for name in ("collection", "version"):
         members[name] = [members[name]] if members[name] else []
-    return _found(pool, members)
+    try:
+        return _found(pool, members)
+    except QueryError as error:
+        if error.parameter == "like" and error.__cause__ is not None:
+            # Here the document goes by another name.
+            raise error.__cause__ from error
+        raise
 
 
 def _found(pool: SearcherPool, members: Mapping[str, Any]) -> dict[str, Any]:

@@ -248,9 +248,9 @@ class NeighborsAnswer(EncoderAnswer):
 
 
 class SimilarityAnswer(EncoderAnswer):
-    """Cosine of two things, in [-1, 1]; 0 where the encoder knows nothing of one of them."""
+    """Cosine of two things; 0 where the encoder knows nothing of one of them."""
 
-    similarity: float
+    similarity: float = Field(ge=-1, le=1)
 
 
 class SignalCoverage(Answer):

@@ -97,7 +97,7 @@ def asked(tmp_path: Path, tiny_settings: IndexSettings) -> Asked:
     return Asked(create_app(Settings(tmp_path, writable=True, admin=True)).test_client())
 
 
-@pytest.mark.parametrize("n_examples", [30, pytest.param(2800, marks=pytest.mark.soak, id="soak")])
+@pytest.mark.parametrize("n_examples", [30, pytest.param(1700, marks=pytest.mark.soak, id="soak")])
 def test_nothing_brings_the_server_down(asked: Asked, n_examples: int) -> None:
     fuzzed = settings(
         max_examples=n_examples,
