@@ -8,7 +8,9 @@ https://modelcontextprotocol.io/specification (tools, structured content, stdio,
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -106,6 +108,8 @@ def serve_stdio(pool: SearcherPool) -> None:
 def serve_http(pool: SearcherPool, listener: socket.socket) -> None:
     """Serve any number of clients by streamable HTTP at ``/mcp``, until SIGINT or SIGTERM.
 
+    Leaves by ``SystemExit`` with status 0, once requests in flight are answered.
+
     No session is kept: each request is answered by itself. Only requests sent to, and pages of,
     a loopback address are answered, so that no other site's page can ask through a browser.
 
@@ -118,6 +122,9 @@ def serve_http(pool: SearcherPool, listener: socket.socket) -> None:
         streamable_http_path=MCP_PATH, json_response=True, stateless_http=True, host="127.0.0.1"
     )
     # uvicorn's own logging would write requests to standard output.
+    # uvicorn raises the signal once more when all is answered.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     config = uvicorn.Config(app, log_config=None, access_log=False, log_level="warning")
     uvicorn.Server(config).run(sockets=[listener])
 
