@@ -25,6 +25,8 @@ __all__ = [
     "SearchAnswer",
     "SimilarityAnswer",
     "SuggestAnswer",
+    "TaskAnswer",
+    "TasksAnswer",
     "Verified",
     "VersionDescription",
     "VersionsAnswer",
@@ -246,9 +248,9 @@ class NeighborsAnswer(EncoderAnswer):
 
 
 class SimilarityAnswer(EncoderAnswer):
-    """Cosine of two things, in [-1, 1]; 0 where the encoder knows nothing of one of them."""
+    """Cosine of two things; 0 where the encoder knows nothing of one of them."""
 
-    similarity: float
+    similarity: float = Field(ge=-1, le=1)
 
 
 class SignalCoverage(Answer):
@@ -326,3 +328,33 @@ class Ready(FoundIn):
     """The default collection is open."""
 
     status: Literal["ok"]
+
+
+class TaskAnswer(Answer):
+    """What was asked of a collection in the background, and how far it is."""
+
+    task: str = Field(description="Its id.")
+    kind: Literal["write", "reindex"]
+    state: Literal["accepted", "running", "published", "failed"] = Field(
+        description="`accepted`: on the disk, and done whatever crashes; `published`: searches see "
+        "it; `failed`: `error` says why, and what was written is tried again."
+    )
+    n_put: int = Field(ge=0, description="Documents put.")
+    n_deleted: int = Field(ge=0, description="Documents deleted.")
+    stage: str | None = Field(description="What is being done.")
+    share: float | None = Field(ge=0, le=1, description="How much of that is done.")
+    version: str | None = Field(description="The version that first held it.")
+    error: str | None
+    attempts: int = Field(ge=0, description="How often it was begun.")
+    accepted_at: str = Field(description="ISO 8601, UTC.")
+    started_at: str | None
+    finished_at: str | None
+    collection: str
+    address: str = Field(description="Where to ask for it again.")
+
+
+class TasksAnswer(Answer):
+    """A collection's tasks, newest first."""
+
+    collection: str
+    tasks: list[TaskAnswer]

@@ -7,8 +7,8 @@ gets 304 before anything is searched. It is a weak one: times taken differ from 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version as version_of
 
@@ -40,12 +40,15 @@ class Answered:
         Whether the request named these versions itself.
     status
         HTTP status.
+    headers
+        What else the answer says (``Location``, say).
     """
 
     make: Callable[[], object]
     versions: Sequence[str] = ()
     pinned: bool = False
     status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def answer_response(answered: Answered) -> Response:
@@ -53,6 +56,7 @@ def answer_response(answered: Answered) -> Response:
     if not answered.versions or request.method not in {"GET", "HEAD"}:
         response = json_response(answered.make())
         response.status_code = answered.status
+        response.headers.update(answered.headers)
         response.headers["Cache-Control"] = _NEVER
         return response
     etag = _etag(answered.versions)

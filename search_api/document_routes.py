@@ -31,7 +31,7 @@ _ID_FIRST = (
     description=_ID_FIRST,
     asks=Place,
     answers=PassagesAnswer,
-    example=Example({"doc_id": "io.open"}),
+    example=Example({"doc_id": "json.load"}),
 )
 def passages(asked: Place, doc_id: str) -> Answered:
     """Show the passages a document was cut into."""
@@ -58,7 +58,7 @@ def passages(asked: Place, doc_id: str) -> Answered:
     description="By all signals together; the same answer as a search with `like`. " + _ID_FIRST,
     asks=SimilarParameters,
     answers=SearchAnswer,
-    example=Example({"doc_id": "io.open"}, {"k": 3}),
+    example=Example({"doc_id": "json.load"}, {"k": 3}),
 )
 def similar(asked: SimilarParameters, doc_id: str) -> Answered:
     """Find documents like one."""
@@ -87,7 +87,7 @@ def similar(asked: SimilarParameters, doc_id: str) -> Answered:
     description="The id stands in the path, percent-encoded; slashes in it may stay as they are.",
     asks=Place,
     answers=DocumentAnswer,
-    example=Example({"doc_id": "io.open"}),
+    example=Example({"doc_id": "json.load"}),
 )
 def document(asked: Place, doc_id: str) -> Answered:
     """Show one document whole."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ingest.errors import QueryError
 from pipeline.search.embedding_space import EmbeddingSpace, Point, encoder_for
 from pipeline.search.query import MAX_QUERY_CHARACTERS
@@ -64,7 +66,7 @@ def neighbors(asked: NeighborsRequest) -> Answered:
     """Find what is nearest to a sum."""
     searcher = current_pool().get(asked.collection, asked.version)
     points = [*asked.positive, *asked.negative]
-    space = searcher.space(asked.encoder or encoder_for(points, asked.among))
+    space = searcher.space(_encoder(asked.encoder, points, asked.among))
     found = space.neighbors(
         asked.positive, asked.negative, among=asked.among, k=asked.k, exact=asked.exact
     )
@@ -87,13 +89,13 @@ def neighbors(asked: NeighborsRequest) -> Answered:
     summary="Compare two texts, documents or words",
     asks=SimilarityRequest,
     answers=SimilarityAnswer,
-    example=Example(asks={"first": {"text": "open a file"}, "second": {"document": "io.open"}}),
+    example=Example(asks={"first": {"text": "open a file"}, "second": {"document": "open"}}),
 )
 def similarity(asked: SimilarityRequest) -> Answered:
     """Compare two things."""
     searcher = current_pool().get(asked.collection, asked.version)
     points: list[Point] = [asked.first, asked.second]
-    space = searcher.space(asked.encoder or encoder_for(points, "documents"))
+    space = searcher.space(_encoder(asked.encoder, points, "documents"))
     return Answered(lambda: {**_place(searcher, space), "similarity": space.similarity(*points)})
 
 
@@ -103,3 +105,7 @@ def _place(searcher: Searcher, space: EmbeddingSpace) -> dict[str, object]:
         "version": searcher.version,
         "encoder": space.encoder,
     }
+
+
+def _encoder(asked: str | None, points: Sequence[Point], among: str) -> str:
+    return encoder_for(points, among) if asked is None else asked

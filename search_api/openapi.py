@@ -8,6 +8,7 @@ OpenAPI Specification 3.1.0, https://spec.openapis.org/oas/v3.1.0; RFC 9457, pro
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -16,13 +17,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from search_api.answer_models import ProblemDocument
-from search_api.contract import PREFIX, Operation, Operations
+from search_api.contract import PREFIX, LinesBody, Operation, Operations
 from search_api.parameters import in_address
 from search_api.problems import HTTP_KINDS
 from search_api.request_ids import HEADER
 from search_api.request_models import Request
 
-__all__ = ["DEPRECATION_POLICY", "openapi_document"]
+__all__ = ["DEPRECATION_POLICY", "body_text", "openapi_document"]
 
 DEPRECATION_POLICY = (
     "Within `/api/v1` members, parameters and operations are added, never changed or removed: "
@@ -34,6 +35,7 @@ DEPRECATION_POLICY = (
 _REFERENCE = "#/components/schemas/{model}"
 _EVERYWHERE = (400, 500)
 _WITH_BODY = (413, 415)
+_RETRIED = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 
 
 def openapi_document(every: Iterable[Operations]) -> dict[str, Any]:
@@ -73,6 +75,14 @@ def openapi_document(every: Iterable[Operations]) -> dict[str, Any]:
                     "schema": {"type": "string"},
                 },
                 "Cache-Control": {"schema": {"type": "string"}},
+                "Location": {
+                    "description": "Where to ask how far the task is.",
+                    "schema": {"type": "string"},
+                },
+                "Retry-After": {
+                    "description": "Seconds after which to try again, where that is known.",
+                    "schema": {"type": "string"},
+                },
             },
         },
     }
@@ -89,22 +99,43 @@ def _described(operation: Operation) -> dict[str, object]:
     if operation.description:
         described["description"] = operation.description
     parameters = _path_parameters(operation)
-    if operation.asks is not None:
-        if operation.method == "GET":
-            parameters += _query_parameters(operation.asks)
-        else:
-            described["requestBody"] = {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": _reference(operation.asks),
-                        "example": dict(operation.example.asks),
-                    }
-                },
-            }
+    if operation.asks is not None and operation.in_address:
+        parameters += _query_parameters(operation.asks)
+    if operation.has_body:
+        described["requestBody"] = {"required": True, "content": _content(operation)}
     if parameters:
         described["parameters"] = parameters
     return described
+
+
+def _content(operation: Operation) -> dict[str, object]:
+    body, example = operation.body, operation.example
+    if body is None:
+        asked: dict[str, object] = {"example": dict(example.asks)}
+        if operation.asks is not None:
+            asked["schema"] = _reference(operation.asks)
+        return {"application/json": asked}
+    if isinstance(body, LinesBody):
+        told = f"JSON Lines, each a {body.model.__name__}."
+        lines = {
+            "schema": {"type": "string", "minLength": 1, "description": told},
+            # What OpenAPI 3.2 calls itemSchema.
+            "x-item-schema": _reference(body.model),
+            "example": body_text(operation),
+        }
+        return {body.media_type: lines}
+    held = {"schema": _reference(body.model), "example": example.body}
+    return {body.media_type: held}
+
+
+def body_text(operation: Operation) -> str:
+    """The body of an operation's example, as it is sent."""
+    example = operation.example
+    if operation.body is None:
+        return json.dumps(dict(example.asks), ensure_ascii=False)
+    if isinstance(example.body, Mapping):
+        return json.dumps(dict(example.body), ensure_ascii=False)
+    return "\n".join(json.dumps(dict(line), ensure_ascii=False) for line in example.body)
 
 
 def _path_parameters(operation: Operation) -> list[dict[str, object]]:
@@ -146,21 +177,23 @@ def _query_parameters(model: type[Request]) -> list[dict[str, object]]:
 def _responses(operation: Operation) -> dict[str, object]:
     common = {HEADER: {"$ref": f"#/components/headers/{HEADER}"}}
     kept = {"Cache-Control": {"$ref": "#/components/headers/Cache-Control"}}
-    responses: dict[str, object] = {
-        "200": {
-            "description": operation.answers.__doc__ or "",
-            "headers": common | kept,
-            "content": {"application/json": {"schema": _reference(operation.answers)}},
-        }
+    located = {"Location": {"$ref": "#/components/headers/Location"}}
+    answered = {
+        "description": operation.answers.__doc__ or "",
+        "headers": common | kept | (located if operation.accepts else {}),
+        "content": {"application/json": {"schema": _reference(operation.answers)}},
     }
+    responses: dict[str, object] = {"200": answered}
+    if operation.accepts:
+        responses["202"] = answered
     statuses: Sequence[int] = (*_EVERYWHERE, *operation.statuses)
-    if operation.method != "GET":
+    if operation.has_body:
         statuses = (*statuses, *_WITH_BODY)
     for status in sorted(statuses):
         known = HTTP_KINDS.get(status)
         responses[str(status)] = {
             "description": known.title if known else "A problem.",
-            "headers": common,
+            "headers": common | (_RETRIED if status == 503 else {}),
             "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},
         }
     if operation.method == "GET":
@@ -172,13 +205,16 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     models: dict[type[BaseModel], None] = {ProblemDocument: None}
     for operation in operations:
         models[operation.answers] = None
-        if operation.asks is not None and operation.method != "GET":
+        if operation.asks is not None and not operation.in_address:
             models[operation.asks] = None
+        if operation.body is not None:
+            models[operation.body.model] = None
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REFERENCE
     )
     schemas: dict[str, Any] = found["$defs"]
     asked = {op.asks.__name__ for op in operations if op.asks is not None}
+    asked |= {op.body.model.__name__ for op in operations if op.body is not None}
     for name, schema in schemas.items():
         if name not in asked:
             # Members may be added to answers.

@@ -98,7 +98,9 @@ INTERNAL_ERROR = ProblemKind("internal-error", "Something went wrong on this ser
 ERROR_KINDS = MappingProxyType(
     {
         QueryError: ProblemKind("query-error", "A parameter is not allowed", 400),
-        UnsupportedBodyError: ProblemKind("unsupported-media-type", "The body is not JSON", 415),
+        UnsupportedBodyError: ProblemKind(
+            "unsupported-media-type", "The body is of another type", 415
+        ),
         CorpusError: ProblemKind("corpus-error", "The documents cannot be read", 400),
         DocumentNotFoundError: ProblemKind("document-not-found", "No such document", 404),
         UnknownIndexError: ProblemKind("unknown-index", "No such collection or version", 404),
@@ -135,7 +137,7 @@ HTTP_KINDS = MappingProxyType(
             ProblemKind("not-found", "There is nothing at this address", 404),
             ProblemKind("method-not-allowed", "This address does not take this method", 405),
             ProblemKind("request-too-large", "The request is too large", 413),
-            ProblemKind("unsupported-media-type", "The body is not JSON", 415),
+            ProblemKind("unsupported-media-type", "The body is of another type", 415),
         )
     }
 )

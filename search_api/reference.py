@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from search_api.contract import PREFIX, Operation, Operations
-from search_api.openapi import DEPRECATION_POLICY, openapi_document
+from search_api.contract import PREFIX, LinesBody, Operation, Operations
+from search_api.openapi import DEPRECATION_POLICY, body_text, openapi_document
 from search_api.routes import ALL_OPERATIONS
 
 __all__ = ["DEFAULT_SERVER", "curl_example", "markdown_reference", "python_example"]
@@ -60,29 +60,50 @@ def markdown_reference(every: Iterable[Operations], *, server: str = DEFAULT_SER
 def curl_example(operation: Operation, *, server: str = DEFAULT_SERVER) -> str:
     """A command that asks for an operation's example."""
     address = shlex.quote(_address(operation, server))
-    if operation.method == "GET":
-        return f"curl {address}"
-    body = shlex.quote(json.dumps(dict(operation.example.asks), ensure_ascii=False))
-    return f"curl -H 'Content-Type: application/json' -d {body} \\\n    {address}"
+    method = "" if operation.method == _usual(operation) else f" -X {operation.method}"
+    if not operation.has_body:
+        return f"curl{method} {address}"
+    # -d would take the newlines out.
+    flag = "--data-binary" if isinstance(operation.body, LinesBody) else "-d"
+    body = shlex.quote(body_text(operation))
+    return (
+        f"curl{method} -H 'Content-Type: {_media_type(operation)}' {flag} {body} \\\n    {address}"
+    )
 
 
 def python_example(operation: Operation, *, server: str = DEFAULT_SERVER) -> str:
     """Lines of Python that ask for an operation's example; the standard library is enough."""
     lines = ["import json", "from urllib.request import Request, urlopen", ""]
-    address = json.dumps(_address(operation, server))
-    if operation.method == "GET":
-        lines.append(f"request = Request({address})")
+    arguments = [json.dumps(_address(operation, server))]
+    if operation.has_body:
+        arguments.append(f"data={_python_body(operation)}.encode()")
+        arguments.append(f'headers={{"Content-Type": "{_media_type(operation)}"}}')
+    if operation.method != _usual(operation):
+        arguments.append(f'method="{operation.method}"')
+    if len(arguments) == 1:
+        lines.append(f"request = Request({arguments[0]})")
     else:
-        lines += [
-            "request = Request(",
-            f"    {address},",
-            f"    data=json.dumps({_python_literal(operation.example.asks)}).encode(),",
-            '    headers={"Content-Type": "application/json"},',
-            ")",
-        ]
+        lines += ["request = Request(", *(f"    {argument}," for argument in arguments), ")"]
     return "\n".join(
         [*lines, "with urlopen(request) as response:", "    print(json.load(response))"]
     )
+
+
+def _usual(operation: Operation) -> str:
+    """The method that curl and urllib take by themselves."""
+    return "POST" if operation.has_body else "GET"
+
+
+def _media_type(operation: Operation) -> str:
+    return "application/json" if operation.body is None else operation.body.media_type
+
+
+def _python_body(operation: Operation) -> str:
+    body = operation.example.asks if operation.body is None else operation.example.body
+    if isinstance(body, Mapping):
+        return f"json.dumps({_python_literal(body)})"
+    lines = "".join(f"        {_python_literal(line)},\n" for line in body)
+    return f'"\\n".join(json.dumps(line) for line in [\n{lines}    ])'
 
 
 def _python_literal(asks: Mapping[str, object]) -> str:
@@ -93,7 +114,7 @@ def _address(operation: Operation, server: str) -> str:
     path = PREFIX + operation.path
     for name, value in operation.example.path.items():
         path = path.replace(f"{{{name}}}", quote(value, safe=""))
-    query = urlencode(operation.example.asks) if operation.method == "GET" else ""
+    query = urlencode(operation.example.asks) if operation.in_address else ""
     return f"{server}{path}{'?' if query else ''}{query}"
 
 
@@ -128,8 +149,9 @@ def _members(
             parameter.get("description", f"In the path, such as `{parameter.get('example')}`."),
             parameter["in"] == "query" and parameter["required"],
         )
-    if "requestBody" in described and operation.asks is not None:
-        schema = document["components"]["schemas"][operation.asks.__name__]
+    model = operation.asks if operation.body is None else operation.body.model
+    if operation.has_body and model is not None:
+        schema = document["components"]["schemas"][model.__name__]
         for name, member in schema["properties"].items():
             required = name in schema.get("required", ())
             yield name, member, member.get("description", ""), required

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -37,12 +38,16 @@ from search_api.values import (
     switch_or_number_of_text,
     text_of,
     weights_of,
+    wrong_value,
 )
 
 __all__ = [
     "MAX_BATCH",
+    "MAX_TASKS",
     "MAX_TEXTS",
+    "MAX_WAIT_S",
     "BatchRequest",
+    "CollectionRequest",
     "EncodeRequest",
     "InAddress",
     "NeighborsRequest",
@@ -54,11 +59,16 @@ __all__ = [
     "SimilarParameters",
     "SimilarityRequest",
     "SuggestParameters",
-    "VersionRequest",
+    "TaskRequest",
+    "TasksRequest",
+    "WriteRequest",
+    "within",
 ]
 
 MAX_BATCH = 100
 MAX_TEXTS = 100
+MAX_TASKS = 1000
+MAX_WAIT_S = 60
 _NAME_CHARACTERS = 1000
 
 
@@ -73,6 +83,18 @@ def _checked(read: Callable[[object, str], object]) -> BeforeValidator:
         return None if value is None else read(value, info.field_name or "value")
 
     return BeforeValidator(check)
+
+
+def within(least: float, most: float) -> AfterValidator:
+    """Check a field's bounds, a number's, and tell in our words what is wrong."""
+
+    def check(value: float, info: ValidationInfo) -> float:
+        if not least <= value <= most:
+            name = info.field_name or "value"
+            raise wrong_value(name, value, f"a number from {least:g} to {most:g}")
+        return value
+
+    return AfterValidator(check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +443,37 @@ class RecommendRequest(RankingParameters, Place):
     )
 
 
-class VersionRequest(Request):
-    """Whose version."""
+class CollectionRequest(Request):
+    """Which collection."""
 
     collection: OptionalText = Field(None, description=_COLLECTION)
+
+
+class WriteRequest(CollectionRequest):
+    """Where to write, and how long to wait for it."""
+
+    wait: Annotated[Number, within(0, MAX_WAIT_S)] = Field(
+        0.0,
+        description="Seconds to wait for searches to see it; 200 where that is enough.",
+        json_schema_extra={"minimum": 0, "maximum": MAX_WAIT_S},
+    )
+
+
+class TaskRequest(CollectionRequest):
+    """Whose task, and how long to wait for it."""
+
+    wait: Annotated[Number, within(0, MAX_WAIT_S)] = Field(
+        0.0,
+        description="Seconds to wait until it is done.",
+        json_schema_extra={"minimum": 0, "maximum": MAX_WAIT_S},
+    )
+
+
+class TasksRequest(CollectionRequest):
+    """Whose tasks."""
+
+    limit: Annotated[Integer, within(1, MAX_TASKS)] = Field(
+        20,
+        description="How many at most.",
+        json_schema_extra={"minimum": 1, "maximum": MAX_TASKS},
+    )

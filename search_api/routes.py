@@ -13,6 +13,7 @@ from search_api import (
     search_routes,
     snapshot,
     version_routes,
+    writing,
 )
 from search_api.addresses import DocIdConverter
 from search_api.caching import Answered, answer_response
@@ -21,13 +22,12 @@ from search_api.openapi import openapi_document
 from search_api.parameters import checked_names
 from search_api.searchers import SearcherPool
 
-__all__ = ["ALL_OPERATIONS", "MAX_BODY_BYTES", "init_app"]
-
-MAX_BODY_BYTES = 1_000_000
+__all__ = ["ALL_OPERATIONS", "init_app"]
 
 ALL_OPERATIONS = (
     search_routes.operations,
     document_routes.operations,
+    writing.operations,
     embedding_routes.operations,
     version_routes.operations,
     health_routes.operations,
@@ -44,16 +44,11 @@ def init_app(app: Flask, pool: SearcherPool, allowed: access.Access) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["doc_id"] = DocIdConverter
     blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
-    blueprint.before_request(_limit_body)
     for operations in ALL_OPERATIONS:
         register(blueprint, operations)
     blueprint.add_url_rule("/openapi.json", "openapi", _contract)
     app.register_blueprint(blueprint)
-
-
-def _limit_body() -> None:
-    """Read no body larger than the API takes."""
-    request.max_content_length = MAX_BODY_BYTES
+    writing.init_app(app)
 
 
 def _contract() -> Response:

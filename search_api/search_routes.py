@@ -117,7 +117,7 @@ def _answer(wanted: SearchRequest, snapshot: Snapshot) -> dict[str, object]:
     "(Rocchio); none of them is found again.",
     asks=RecommendRequest,
     answers=SearchAnswer,
-    example=Example(asks={"liked": ["io.open", "json.load"], "disliked": ["time.sleep"], "k": 3}),
+    example=Example(asks={"liked": ["open", "json.load"], "disliked": ["time.sleep"], "k": 3}),
 )
 def recommend(asked: RecommendRequest) -> Answered:
     """Find more like some documents, and less like others."""

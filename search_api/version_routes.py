@@ -9,7 +9,7 @@ from search_api.answer_models import Activated, Verified, VersionDescription, Ve
 from search_api.caching import Answered
 from search_api.contract import Example, Operations
 from search_api.problems import UnknownIndexError
-from search_api.request_models import VersionRequest
+from search_api.request_models import CollectionRequest
 from search_api.snapshot import current_pool
 
 __all__ = ["operations"]
@@ -22,12 +22,12 @@ operations = Operations("Versions", "See and choose what is served. Needs the sc
     "/versions",
     name="versions",
     summary="List all versions of a collection",
-    asks=VersionRequest,
+    asks=CollectionRequest,
     answers=VersionsAnswer,
     scope="admin",
     statuses=(403, 404, 503),
 )
-def versions(asked: VersionRequest) -> Answered:
+def versions(asked: CollectionRequest) -> Answered:
     """List versions, oldest first."""
     folder = _folder(asked.collection)
     current = folder.current_or_none()
@@ -40,13 +40,13 @@ def versions(asked: VersionRequest) -> Answered:
     "/versions/{version}",
     name="version",
     summary="Describe one version",
-    asks=VersionRequest,
+    asks=CollectionRequest,
     answers=VersionDescription,
     scope="admin",
     statuses=(403, 404, 503),
     example=Example({"version": "VERSION"}),
 )
-def version(asked: VersionRequest, version: str) -> Answered:
+def version(asked: CollectionRequest, version: str) -> Answered:
     """Describe one version."""
     folder = _folder(asked.collection)
     _check_there(folder, version)
@@ -60,13 +60,13 @@ def version(asked: VersionRequest, version: str) -> Answered:
     summary="Make a version current",
     description="Rolls back, or forward again; nothing is rebuilt. This server answers by it when "
     "this is answered.",
-    asks=VersionRequest,
+    asks=CollectionRequest,
     answers=Activated,
     scope="admin",
     statuses=(403, 404, 409, 503),
     example=Example({"version": "VERSION"}),
 )
-def activate(asked: VersionRequest, version: str) -> Answered:
+def activate(asked: CollectionRequest, version: str) -> Answered:
     """Make a version current."""
     folder = _folder(asked.collection)
     _check_there(folder, version)
@@ -82,13 +82,13 @@ def activate(asked: VersionRequest, version: str) -> Answered:
     summary="Hold every byte of a version against its manifest",
     description="Reads the whole version and asks it for a sample of its own documents: this may "
     "take a while.",
-    asks=VersionRequest,
+    asks=CollectionRequest,
     answers=Verified,
     scope="admin",
     statuses=(403, 404, 503),
     example=Example({"version": "VERSION"}),
 )
-def verify(asked: VersionRequest, version: str) -> Answered:
+def verify(asked: CollectionRequest, version: str) -> Answered:
     """Check a version."""
     folder = _folder(asked.collection)
     _check_there(folder, version)

@@ -1,4 +1,4 @@
-"""The routes that change a collection: each answers with a task once the write log has it."""
+"""Writing: whatever changes a collection is answered with a task once the write log has it."""
 
 from __future__ import annotations
 
@@ -6,54 +6,50 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import IO
 from urllib.parse import quote
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Flask, current_app, request
 
 from ingest.errors import QueryError, TrineError
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.tasks import Task
 from pipeline.version.write_log import Write, WriteLog
-from search_api.access import require
+from search_api.answer_models import TaskAnswer, TasksAnswer
+from search_api.caching import Answered
+from search_api.contract import PREFIX, Example, JsonBody, LinesBody, Operations
 from search_api.indexing import IndexerKeeper
-from search_api.json_format import json_response
-from search_api.json_reading import read_json_object
-from search_api.parameters import checked_names
-from search_api.problems import (
-    NothingToReadError,
-    UnknownIndexError,
-    UnknownTaskError,
-    UnsupportedBodyError,
+from search_api.problems import NothingToReadError, UnknownIndexError, UnknownTaskError
+from search_api.request_models import CollectionRequest, TaskRequest, TasksRequest, WriteRequest
+from search_api.snapshot import current_pool, pool_of
+from search_api.written_documents import (
+    WrittenDocument,
+    WrittenLine,
+    checked_doc_id,
+    document_of,
+    writes_of_lines,
 )
-from search_api.snapshot import current_pool
-from search_api.written_documents import checked_doc_id, document_of, writes_of_lines
 
-__all__ = [
-    "MAX_BULK_BYTES",
-    "MAX_DOCUMENT_BYTES",
-    "MAX_TASKS",
-    "MAX_WAIT_S",
-    "blueprint",
-    "init_app",
-    "keeper_of",
-    "task_json",
-]
+__all__ = ["MAX_BULK_BYTES", "MAX_DOCUMENT_BYTES", "init_app", "keeper_of", "operations"]
 
 MAX_DOCUMENT_BYTES = 10_000_000
 MAX_BULK_BYTES = 50_000_000
-MAX_WAIT_S = 60.0
-MAX_TASKS = 1000
 _LOOK_EVERY_S = 0.1
 # Requests that wait hold a thread each, and searches need some too.
 _MAX_WAITING = 2
-_LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 _EXTENSION = "trine_writing"
+_LATER = (
+    "Answered with 202 and a task as soon as no crash can lose it; searches see it when the task "
+    "is `published`."
+)
 
-blueprint = Blueprint("writing", __name__, url_prefix="/api/v1")
+operations = Operations(
+    "Writing",
+    "Put and delete documents, which are indexed in the background. Needs the scope write.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +61,9 @@ class _Writing:
 
 
 def init_app(app: Flask) -> None:
-    """Give an application that has the search API the routes that write."""
-    keeper = IndexerKeeper(app.extensions["trine_searchers"].data_dir)
+    """Give an application that has searchers what writing needs."""
+    keeper = IndexerKeeper(pool_of(app).data_dir)
     app.extensions[_EXTENSION] = _Writing(keeper, threading.BoundedSemaphore(_MAX_WAITING))
-    app.register_blueprint(blueprint)
 
 
 def keeper_of(app: Flask) -> IndexerKeeper:
@@ -81,163 +76,200 @@ def _writing(app: Flask) -> _Writing:
     return writing
 
 
-@blueprint.put("/documents/<doc_id:doc_id>")
-def put_document(doc_id: str) -> Response:
+@operations.add(
+    "PUT",
+    "/documents/{doc_id}",
+    name="putDocument",
+    summary="Put a document, new or in place of the one there",
+    description=f"At most {MAX_DOCUMENT_BYTES:,} bytes, with a title or a text. A collection that "
+    f"is not there is made. {_LATER}",
+    asks=WriteRequest,
+    body=JsonBody(WrittenDocument, MAX_DOCUMENT_BYTES),
+    answers=TaskAnswer,
+    accepts=True,
+    scope="write",
+    statuses=(403, 503),
+    example=Example(
+        {"doc_id": "faq/7"},
+        {"wait": 30},
+        {"title": "Resetting a password", "text": "Press ...", "metadata": {"year": 2026}},
+    ),
+)
+def put_document(asked: WriteRequest, body: dict[str, object], doc_id: str) -> Answered:
     """Put one document."""
-    require("write")
-    asked = _Asked.read("collection", "wait")
-    request.max_content_length = MAX_DOCUMENT_BYTES
-    if not request.is_json:
-        raise _unsupported("JSON with Content-Type: application/json")
-    document = document_of(read_json_object(request.get_data()), checked_doc_id(doc_id))
+    document = document_of(body, checked_doc_id(doc_id))
     return _accept(asked, [Write(document.doc_id, document)])
 
 
-@blueprint.delete("/documents/<doc_id:doc_id>")
-def delete_document(doc_id: str) -> Response:
+@operations.add(
+    "DELETE",
+    "/documents/{doc_id}",
+    name="deleteDocument",
+    summary="Delete a document, whether or not it is there",
+    description=_LATER,
+    asks=WriteRequest,
+    answers=TaskAnswer,
+    accepts=True,
+    scope="write",
+    statuses=(403, 404, 503),
+    example=Example({"doc_id": "faq/6"}),
+)
+def delete_document(asked: WriteRequest, doc_id: str) -> Answered:
     """Delete one document, whether or not it is there."""
-    require("write")
-    asked = _Asked.read("collection", "wait")
-    if not (asked.folder.exists() or asked.log.exists()):
-        raise UnknownIndexError(f"there is no collection {asked.folder.name!r}")
+    folder = _folder(asked)
+    if not (folder.exists() or WriteLog(folder).exists()):
+        raise UnknownIndexError(f"there is no collection {folder.name!r}")
     return _accept(asked, [Write(checked_doc_id(doc_id), None)])
 
 
-@blueprint.post("/documents")
-def upload_documents() -> Response:
+@operations.add(
+    "POST",
+    "/documents",
+    name="uploadDocuments",
+    summary="Put and delete many documents, or, where one line is wrong, none",
+    description=f"JSON Lines, at most {MAX_BULK_BYTES:,} bytes: a line is a document with its id, "
+    'or `{"doc_id": "...", "delete": true}`; no id twice. A collection that is not there is made. '
+    f"{_LATER}",
+    asks=WriteRequest,
+    body=LinesBody(WrittenLine, MAX_BULK_BYTES),
+    answers=TaskAnswer,
+    accepts=True,
+    scope="write",
+    statuses=(403, 503),
+    example=Example(
+        body=[
+            {"doc_id": "faq/8", "title": "Changing a password", "text": "Open ..."},
+            {"doc_id": "faq/6", "delete": True},
+        ]
+    ),
+)
+def upload_documents(asked: WriteRequest, body: Iterator[bytes]) -> Answered:
     """Put and delete many documents, or, where one line is wrong, none."""
-    require("write")
-    asked = _Asked.read("collection", "wait")
-    request.max_content_length = MAX_BULK_BYTES
-    if request.mimetype not in _LINES:
-        raise _unsupported(f"JSON Lines with Content-Type: {_LINES[0]}")
     # Read to its end, and checked, before the log is locked: a slow client keeps nobody waiting.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
-        n_lines = _spool(writes_of_lines(iter(request.stream.readline, b"")), spool)
-        if not n_lines:
+        if not _spool(writes_of_lines(body), spool):
             raise QueryError("the body holds no document")
         spool.seek(0)
         return _accept(asked, _spooled(spool))
 
 
-@blueprint.post("/reindex")
-def reindex() -> Response:
+@operations.add(
+    "POST",
+    "/reindex",
+    name="reindex",
+    summary="Read the sources again",
+    description="What was written stays; asked again before it began, the answer is the same "
+    f"task. {_LATER}",
+    asks=WriteRequest,
+    in_address=True,
+    answers=TaskAnswer,
+    accepts=True,
+    scope="admin",
+    statuses=(403, 404, 409, 503),
+)
+def reindex(asked: WriteRequest) -> Answered:
     """Have the sources read again."""
-    require("admin")
-    asked = _Asked.read("collection", "wait")
-    if not asked.folder.exists():
-        raise UnknownIndexError(f"there is no collection {asked.folder.name!r}")
-    if not asked.folder.manifest(asked.folder.current()).sources:
+    folder = _folder(asked)
+    if not folder.exists():
+        raise UnknownIndexError(f"there is no collection {folder.name!r}")
+    if not folder.manifest(folder.current()).sources:
         raise NothingToReadError(
-            f"collection {asked.folder.name!r} was not read from any source: there is nothing to "
+            f"collection {folder.name!r} was not read from any source: there is nothing to "
             "read again"
         )
-    return _answer(asked, asked.log.ask_reindex())
+    return _accepted(asked, WriteLog(folder).ask_reindex())
 
 
-@blueprint.get("/tasks/<task>")
-def show_task(task: str) -> Response:
+@operations.add(
+    "GET",
+    "/tasks/{task}",
+    name="task",
+    summary="Tell how far a task is",
+    asks=TaskRequest,
+    answers=TaskAnswer,
+    scope="write",
+    statuses=(403, 404, 503),
+    example=Example({"task": "TASK"}, {"wait": 30}),
+)
+def show_task(asked: TaskRequest, task: str) -> Answered:
     """Tell how far a task is."""
-    require("write")
-    asked = _Asked.read("collection", "wait")
-    return json_response(task_json(asked.folder, _waited(asked, _found(asked, task))))
+    folder = _folder(asked)
+    described = _described(folder, _waited(folder, _found(folder, task), asked.wait))
+    return Answered(lambda: described)
 
 
-@blueprint.get("/tasks")
-def list_tasks() -> Response:
+@operations.add(
+    "GET",
+    "/tasks",
+    name="tasks",
+    summary="List the newest tasks of a collection",
+    description="The 1,000 newest are kept, and all that wait.",
+    asks=TasksRequest,
+    answers=TasksAnswer,
+    scope="write",
+    statuses=(403, 503),
+)
+def list_tasks(asked: TasksRequest) -> Answered:
     """List the newest tasks of a collection."""
-    require("write")
-    asked = _Asked.read("collection", "limit")
-    listed = [task_json(asked.folder, task) for task in asked.log.tasks(asked.limit)]
-    return json_response({"collection": asked.folder.name, "tasks": listed})
+    folder = _folder(asked)
+    listed = [_described(folder, task) for task in WriteLog(folder).tasks(asked.limit)]
+    return Answered(lambda: {"collection": folder.name, "tasks": listed})
 
 
-def task_json(folder: CollectionFolder, task: Task) -> dict[str, object]:
+def _folder(asked: CollectionRequest) -> CollectionFolder:
+    pool = current_pool()
+    return CollectionFolder(pool.data_dir, asked.collection or pool.default_collection)
+
+
+def _described(folder: CollectionFolder, task: Task) -> dict[str, object]:
     """A task as JSON-ready values, and where to ask for it again."""
     described: dict[str, object] = {entry.name: getattr(task, entry.name) for entry in fields(Task)}
     return {**described, "collection": folder.name, "address": _address(folder, task)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Where a request writes, and what else its address says."""
-
-    folder: CollectionFolder
-    wait_s: float = 0.0
-    limit: int = 20
-
-    @property
-    def log(self) -> WriteLog:
-        return WriteLog(self.folder)
-
-    @classmethod
-    def read(cls, *known: str) -> _Asked:
-        arguments: Mapping[str, list[str]] = request.args.to_dict(flat=False)
-        checked_names(arguments, known)
-        given = {}
-        for name, values in arguments.items():
-            if len(values) != 1:
-                raise QueryError(
-                    f"{name} is given {len(values)} times; give it once", parameter=name
-                )
-            given[name] = values[0]
-        pool = current_pool()
-        folder = CollectionFolder(pool.data_dir, given.get("collection") or pool.default_collection)
-        return cls(
-            folder,
-            _number(given.get("wait", "0"), "wait", MAX_WAIT_S),
-            int(_number(given.get("limit", "20"), "limit", MAX_TASKS)),
-        )
+def _accept(asked: WriteRequest, writes: Iterable[Write]) -> Answered:
+    folder = _folder(asked)
+    settings = {} if folder.exists() else _settings_of_new()
+    return _accepted(asked, WriteLog(folder).accept(writes, settings=settings))
 
 
-def _number(text: str, name: str, most: float) -> float:
-    digits = text.replace(".", "", 1) if name == "wait" else text
-    # str.isdigit knows digits that float does not.
-    if not (digits.isascii() and digits.isdigit() and len(text) <= 9) or float(text) > most:
-        raise QueryError(f"{name} must be a number from 0 to {most:g}", parameter=name)
-    return float(text)
-
-
-def _accept(asked: _Asked, writes: Iterable[Write]) -> Response:
-    settings = {} if asked.folder.exists() else _settings_of_new()
-    return _answer(asked, asked.log.accept(writes, settings=settings))
-
-
-def _answer(asked: _Asked, task: Task) -> Response:
+def _accepted(asked: WriteRequest, task: Task) -> Answered:
     _writing(current_app).keeper.look()
-    task = _waited(asked, task)
-    response = json_response(task_json(asked.folder, task))
-    response.status_code = 200 if task.is_done else 202
-    response.headers["Location"] = _address(asked.folder, task)
-    return response
+    folder = _folder(asked)
+    task = _waited(folder, task, asked.wait)
+    described = _described(folder, task)
+    return Answered(
+        lambda: described,
+        status=200 if task.is_done else 202,
+        headers={"Location": _address(folder, task)},
+    )
 
 
-def _waited(asked: _Asked, task: Task) -> Task:
+def _waited(folder: CollectionFolder, task: Task, wait_s: float) -> Task:
     """The task once it is done, or when the time to wait for it is over."""
     waiting = _writing(current_app).waiting
-    if not asked.wait_s or task.is_done or not waiting.acquire(blocking=False):
+    if not wait_s or task.is_done or not waiting.acquire(blocking=False):
         return task
     try:
-        until = time.monotonic() + asked.wait_s
+        until = time.monotonic() + wait_s
         while not task.is_done and time.monotonic() < until:
             time.sleep(_LOOK_EVERY_S)
-            task = _found(asked, task.task)
+            task = _found(folder, task.task)
     finally:
         waiting.release()
     return task
 
 
-def _found(asked: _Asked, task: str) -> Task:
-    found = asked.log.task(task)
+def _found(folder: CollectionFolder, task: str) -> Task:
+    found = WriteLog(folder).task(task)
     if found is None:
-        raise UnknownTaskError(
-            f"collection {asked.folder.name!r} has no task {task[:100]!r} (any more)"
-        )
+        raise UnknownTaskError(f"collection {folder.name!r} has no task {task[:100]!r} (any more)")
     return found
 
 
 def _address(folder: CollectionFolder, task: Task) -> str:
-    return f"/api/v1/tasks/{task.task}?collection={quote(folder.name)}"
+    prefix = request.root_path.rstrip("/")
+    return f"{prefix}{PREFIX}/tasks/{task.task}?collection={quote(folder.name)}"
 
 
 def _settings_of_new() -> dict[str, object]:
@@ -249,12 +281,6 @@ def _settings_of_new() -> dict[str, object]:
     except TrineError:
         return {}
     return IndexSettings(kept.signals, kept.encoders).to_manifest()
-
-
-def _unsupported(wanted: str) -> UnsupportedBodyError:
-    return UnsupportedBodyError(
-        f"the body is {request.mimetype or 'of no stated type'!r}; send {wanted}"
-    )
 
 
 def _spool(writes: Iterable[Write], spool: IO[str]) -> int:

@@ -1,11 +1,15 @@
 """From the JSON of a request to a document, in the form that reading a source would give it.
 
-Strict: a member that is not known, or not of its type, is refused by name.
+Strict: a member that is not known, or not of its type, is refused by name. What is taken is
+described by two models for the contract; tests hold both against it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from ingest.cleaning import clean_line, clean_name, clean_text
 from ingest.documents import Document
@@ -19,6 +23,8 @@ __all__ = [
     "MAX_ID_CHARACTERS",
     "MAX_METADATA_FIELDS",
     "MAX_NAMES",
+    "WrittenDocument",
+    "WrittenLine",
     "checked_doc_id",
     "document_of",
     "writes_of_lines",
@@ -29,6 +35,51 @@ MAX_METADATA_FIELDS = 1000
 MAX_NAMES = 1000
 _ID_MEMBERS = ("doc_id", "_id", "id")
 _MEMBERS = (*_ID_MEMBERS, "title", "text", "url", "metadata", "names")
+
+DocId = Annotated[
+    str | int,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
+                {"type": "integer"},
+            ]
+        }
+    ),
+]
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
+
+
+class WrittenDocument(BaseModel):
+    """A document to put; it has a title or a text."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True, json_schema_extra=_without_defaults)
+
+    doc_id: DocId = Field("", description="Its id; beside an address that names it, the same.")
+    beir_id: DocId = Field("", alias="_id", description="Another name of `doc_id`.")
+    id: DocId = Field("", description="Another name of `doc_id`.")
+    title: str | None = None
+    text: str | None = None
+    url: str | None = Field(None, description="With `http://` or `https://`.")
+    metadata: dict[str, Any] | None = Field(
+        None,
+        description="Fields to filter, count and sort by; of an object in it `outer.inner`, of "
+        "anything deeper its JSON.",
+        max_length=MAX_METADATA_FIELDS,
+    )
+    names: list[str] | None = Field(
+        None, description="Other names it is found by.", max_length=MAX_NAMES
+    )
+
+
+class WrittenLine(WrittenDocument):
+    """A document to put with its id, or the id of one to delete."""
+
+    delete: Literal[True] = Field(True, description="Delete it; stands beside the id alone.")
 
 
 def checked_doc_id(value: object, name: str = "doc_id") -> str:

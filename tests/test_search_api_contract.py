@@ -15,7 +15,7 @@ from conftest import make_library
 from flask import Flask
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from schemathesis import Case, GenerationMode
+from schemathesis import Case, GenerationMode, SerializationContext
 from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi import checks
@@ -23,12 +23,15 @@ from schemathesis.specs.openapi import checks
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.write_log import WriteLog
 from search_api.openapi import openapi_document
 from search_api.routes import ALL_OPERATIONS
+from search_api.snapshot import pool_of
 from web import Settings, create_app
 
 OPERATIONS = {operation.name: operation for group in ALL_OPERATIONS for operation in group.all}
 CONTRACT = "/api/v1/openapi.json"
+SOAK = 480
 # Not that all that fits the schema is accepted: whether a filter can be read, or a field is
 # there to sort by, no schema tells.
 CHECKS = [
@@ -53,8 +56,30 @@ MEANINGFUL: dict[str, list[object]] = {
     "weights": ["bm25:1", "bm25:0.5,bert:0.5"],
     "q": ["read a file", "+open -close", '"the clock"', "subject:time date"],
     "version": [None],
+    "title": ["Zebra crossing"],
+    "url": ["https://example.org/a?b=c"],
+    "metadata": [{"subject": "animals", "year": 2020, "tags": ["a", "b"]}],
     "doc_id": [quote(i, safe="") for i in ("files/01", "long", "ünï/cødé?x=1&y#2 %20")],
 }
+
+
+GOOD_LINES = [
+    {"doc_id": "zebra", "text": "Stripes."},
+    {"_id": 7, "title": "Seven", "metadata": {"number": 7}},
+    {"id": "ünï/cødé", "text": "Odd.", "names": ["odd"]},
+    {"doc_id": "files/01", "delete": True},
+]
+BAD_LINES = [{"doc_id": "no text"}, {"doc_id": "x", "text": 1}, "not a document"]
+LINES = (
+    st.lists(st.sampled_from(GOOD_LINES).map(json.dumps), max_size=4, unique=True)
+    | st.lists(st.sampled_from(GOOD_LINES + BAD_LINES).map(json.dumps) | st.text(), max_size=4)
+).map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass"))
+schemathesis.openapi.media_type("application/x-ndjson", LINES)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines_as_they_are(context: SerializationContext, value: object) -> bytes:
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +93,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSetti
 
 @pytest.fixture(scope="module")
 def app(data_dir: Path) -> Flask:
-    app = create_app(Settings(data_dir, admin=True))
+    app = create_app(Settings(data_dir, writable=True, admin=True))
     answer = app.wsgi_app
 
     def from_this_machine(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -110,31 +135,66 @@ def _with_meaning(members: dict[str, Any], data: st.DataObject) -> dict[str, Any
     return members
 
 
+def _mean_something(case: Case, data: st.DataObject, known: dict[str, list[str]]) -> None:
+    case.query = _with_meaning(case.query, data)
+    if "doc_id" in case.path_parameters:
+        case.path_parameters = _with_meaning(case.path_parameters, data)
+    elif case.path_parameters and data.draw(st.booleans()):
+        (name,) = case.path_parameters
+        case.path_parameters = {name: data.draw(st.sampled_from(known[name]))}
+    if isinstance(case.body, dict):
+        case.body = _with_meaning(case.body, data)
+        if case.method == "PUT" and data.draw(st.integers(0, 3)):
+            # Beside an address only the very same id is right.
+            case.body = {n: v for n, v in case.body.items() if n not in {"doc_id", "_id", "id"}}
+
+
 def _versions(app: Flask) -> list[str]:
     return [v["version"] for v in app.test_client().get("/api/v1/versions").get_json()["versions"]]
 
 
-@pytest.mark.parametrize("n_examples", [8, pytest.param(700, marks=pytest.mark.soak, id="soak")])
+def _tasks(app: Flask) -> list[str]:
+    """Some that are done, some that failed, some that wait."""
+    client, folder = app.test_client(), CollectionFolder(pool_of(app).data_dir, "default")
+    log = WriteLog(folder)
+    made = []
+    for end in ("done", "failed", "waits"):
+        made.append(client.put("/api/v1/documents/x", json={"text": "a"}).get_json()["task"])
+        sequence = log.backlog().sequence
+        if end == "done":
+            log.settle(sequence, folder.current())
+        elif end == "failed":
+            log.begin(sequence)
+            log.fail(sequence, "the disk is full")
+    return made
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("n_examples", [8, pytest.param(SOAK, marks=pytest.mark.soak, id="soak")])
 def test_requests_of_every_kind_are_answered_as_documented(app: Flask, n_examples: int) -> None:
     schema = schemathesis.openapi.from_wsgi(CONTRACT, app)
-    versions = _versions(app)
+    known = {"version": _versions(app), "task": _tasks(app)}
     statuses: Counter[int] = Counter()
 
     def ask(case: Case, data: st.DataObject) -> None:
         meta = case.meta
         positive = meta is None or meta.generation.mode == GenerationMode.POSITIVE
         if positive:
-            case.query = _with_meaning(case.query, data)
-            if "doc_id" in case.path_parameters:
-                case.path_parameters = _with_meaning(case.path_parameters, data)
-            elif "version" in case.path_parameters and data.draw(st.booleans()):
-                case.path_parameters = {"version": data.draw(st.sampled_from(versions))}
-            if isinstance(case.body, dict):
-                case.body = _with_meaning(case.body, data)
+            _mean_something(case, data, known)
+        if "wait" in case.query and _is_number(case.query["wait"]):
+            # Nothing is indexed here: whoever waits, waits in vain.
+            case.query = {**case.query, "wait": 0.01}
         response = case.call()
         statuses[response.status_code] += 1
         case.validate_response(response, checks=CHECKS)
-        if response.status_code == 200:
+        if response.status_code < 300:
             OPERATIONS[case.operation.definition.raw["operationId"]].answers.model_validate_json(
                 response.content
             )
@@ -154,6 +214,8 @@ def test_requests_of_every_kind_are_answered_as_documented(app: Flask, n_example
             )(seed(20260101)(asked))()
         told = f"{statuses.total()} requests up to {operation.label}: {sorted(statuses.items())}"
         print(told, flush=True)  # noqa: T201
+    if n_examples >= SOAK:
+        assert statuses.total() >= 20_000
     # The generator reaches behind the checks of parameters.
     assert statuses[200] > statuses.total() / 10
     assert statuses[400] > statuses.total() / 10

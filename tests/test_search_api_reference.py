@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ingest.documents import Document
+from ingest.pydoc_source import read_pydoc
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.write_log import Write, WriteLog
 from search_api.contract import Operation
 from search_api.reference import curl_example, markdown_reference, python_example
 from search_api.routes import ALL_OPERATIONS
@@ -28,14 +32,27 @@ def test_the_reference_in_the_repository_is_of_this_contract() -> None:
     assert written == markdown_reference(ALL_OPERATIONS), "run: make reference"
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server over documents that the examples name."""
+
+    address: str
+    folder: CollectionFolder
+    task: str
+
+    def fill(self, example: str) -> str:
+        # What the examples write is published meanwhile, and old versions go.
+        version = self.folder.current()
+        return example.replace("VERSION", version).replace("TASK", self.task)
+
+
 @pytest.fixture(scope="module")
 def server(
     tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSettings
-) -> Iterator[tuple[str, str]]:
-    """Address and version of a server over documents that the examples name."""
+) -> Iterator[Server]:
     data_dir = tmp_path_factory.mktemp("reference")
     texts = {
-        "io.open": "Open a file to read or write it line by line.",
+        "open": "Open a file to read or write it line by line.",
         "json.load": "Parse json read from a file.",
         "time.sleep": "Sleep for some seconds, then go on. Parse a date elsewhere.",
         "socket.socket": "Open a socket, write to it, read from it.",
@@ -46,9 +63,15 @@ def server(
         for n in range(6)
     ]
     folder = CollectionFolder(data_dir, "default")
-    build_version(folder, documents, settings=tiny_settings)
+    source = data_dir / "source.jsonl"
+    lines = [{"_id": d.doc_id, "title": d.title, "text": d.text} for d in documents]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    build_version(folder, documents, settings=tiny_settings, sources=[str(source)])
+    log = WriteLog(folder)
+    written = log.accept([Write("x", documents[0])], settings={})
+    log.settle(log.backlog().sequence, folder.current())
     command = [sys.executable, "-m", "pipeline.command_line.main", "serve", "--admin"]
-    command += ["--port", "0", "--data-dir", str(data_dir)]
+    command += ["--writable", "--port", "0", "--data-dir", str(data_dir)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stderr is not None
@@ -56,7 +79,7 @@ def server(
             for line in process.stderr:
                 told.append(line)
                 if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                    yield found[0], folder.current()
+                    yield Server(found[0], folder, written.task)
                     break
             else:
                 pytest.fail("the server did not start: " + "".join(told))
@@ -65,14 +88,13 @@ def server(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_the_examples_run(server: tuple[str, str], operation: Operation) -> None:
-    address, version = server
-    python = python_example(operation, server=address).replace("VERSION", version)
+def test_the_examples_run(server: Server, operation: Operation) -> None:
+    python = server.fill(python_example(operation, server=server.address))
     done = subprocess.run(
         [sys.executable, "-c", python], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    curl = curl_example(operation, server=address).replace("VERSION", version)
+    curl = server.fill(curl_example(operation, server=server.address))
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     done = subprocess.run(
@@ -83,3 +105,16 @@ def test_the_examples_run(server: tuple[str, str], operation: Operation) -> None
     )
     assert done.returncode == 0, done.stdout + done.stderr
     operation.answers.model_validate_json(done.stdout)
+
+
+def test_the_examples_name_documents_of_the_demo_corpus() -> None:
+    named = set()
+    for operation in OPERATIONS:
+        if operation.method == "GET" and "doc_id" in operation.example.path:
+            named.add(operation.example.path["doc_id"])
+        asks = json.loads(json.dumps(dict(operation.example.asks)))
+        named.update(asks.get("liked", []), asks.get("disliked", []))
+        points = [asks.get("first"), asks.get("second")]
+        named.update(p["document"] for p in points if p and "document" in p)
+    assert named == {"json.load", "open", "time.sleep"}
+    assert named <= {document.doc_id for document in read_pydoc("builtins,json,time")}

@@ -9,7 +9,6 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 import search_api.routes
-import search_api.writing
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api.access import Access
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
@@ -71,7 +70,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     access = Access(write=chosen.writable, admin=chosen.admin)
     search_api.routes.init_app(app, pool, access)
-    search_api.writing.init_app(app)
     pages.init_app(app)
     contract_page.init_app(app)
     app.register_error_handler(Exception, handle_error)

@@ -177,7 +177,8 @@ class EmbeddingSpace:
 
     def similarity(self, first: Point, second: Point) -> float:
         """Cosine of two things, in [-1, 1]; 0 where one of them is unknown to the encoder."""
-        return float(self.embed(first) @ self.embed(second))
+        # Rounding may lead a hair beyond.
+        return min(1.0, max(-1.0, float(self.embed(first) @ self.embed(second))))
 
     def neighbors(
         self,
