@@ -29,7 +29,7 @@ from search_api.problems import (
     UnknownTaskError,
     UnsupportedBodyError,
 )
-from search_api.snapshot import current_pool
+from search_api.snapshot import current_pool, pool_of
 from search_api.written_documents import checked_doc_id, document_of, writes_of_lines
 
 __all__ = [
@@ -181,10 +181,8 @@ class _Asked:
                     f"{name} is given {len(values)} times; give it once", parameter=name
                 )
             given[name] = values[0]
-        pool = current_pool()
-        folder = CollectionFolder(pool.data_dir, given.get("collection") or pool.default_collection)
         return cls(
-            folder,
+            current_pool().folder(given.get("collection")),
             _number(given.get("wait", "0"), "wait", MAX_WAIT_S),
             int(_number(given.get("limit", "20"), "limit", MAX_TASKS)),
         )
@@ -242,7 +240,7 @@ def _address(folder: CollectionFolder, task: Task) -> str:
 
 def _settings_of_new() -> dict[str, object]:
     """What a collection that is made by writing is built with: as the server's own one is."""
-    pool = current_pool()
+    pool = pool_of(current_app)
     folder = CollectionFolder(pool.data_dir, pool.default_collection)
     try:
         kept = IndexSettings.from_manifest(folder.manifest(folder.current()).settings)

@@ -45,6 +45,8 @@ class Settings:
         Whether requests from this machine may write documents.
     admin
         Whether requests from this machine may do what changes the collections.
+    keys_required
+        Whether nothing is answered to those who show no API key.
     """
 
     data_dir: Path | None = None
@@ -52,6 +54,7 @@ class Settings:
     reranking: RerankSettings | None = None
     writable: bool = False
     admin: bool = False
+    keys_required: bool = False
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -69,7 +72,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     pool = SearcherPool(
         chosen.data_dir or default_data_dir(), chosen.collection, reranking=chosen.reranking
     )
-    access = Access(write=chosen.writable, admin=chosen.admin)
+    access = Access(chosen.writable, chosen.admin, chosen.keys_required)
     search_api.routes.init_app(app, pool, access)
     search_api.writing.init_app(app)
     pages.init_app(app)
