@@ -29,6 +29,7 @@ from ingest.errors import (
 )
 from search_api.access import ForbiddenError, UnauthorizedError
 from search_api.json_format import json_bytes
+from search_api.rate_limits import TooManyRequestsError
 from search_api.request_ids import request_id
 
 __all__ = [
@@ -125,6 +126,9 @@ ERROR_KINDS = MappingProxyType(
         UnknownTaskError: ProblemKind("unknown-task", "No such task", 404),
         NothingToReadError: ProblemKind("no-sources", "There are no sources to read", 409),
         UnauthorizedError: ProblemKind("unauthorized", "This needs a valid API key", 401),
+        TooManyRequestsError: ProblemKind(
+            "too-many-requests", "More requests than are allowed for now", 429
+        ),
         ForbiddenError: ProblemKind("forbidden", "This needs a right the request lacks", 403),
         IndexFolderError: ProblemKind(
             "index-unreadable", "The index cannot be used", 503, _IN_THE_LOG
