@@ -189,7 +189,7 @@ class Problem:
             "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
-            "instance": quote(request.path, safe="/%"),
+            "instance": quote(request.script_root + request.path, safe="/%"),
         }
         if self.parameter is not None:
             content["parameter"] = self.parameter

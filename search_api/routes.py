@@ -59,4 +59,7 @@ def _limit_body() -> None:
 
 def _contract() -> Response:
     checked_names(request.args, ())
-    return answer_response(Answered(lambda: openapi_document(ALL_OPERATIONS), ["contract"]))
+    server = request.script_root + "/"
+    return answer_response(
+        Answered(lambda: openapi_document(ALL_OPERATIONS, server=server), ["contract", server])
+    )

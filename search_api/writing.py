@@ -235,7 +235,7 @@ def _found(asked: _Asked, task: str) -> Task:
 
 
 def _address(folder: CollectionFolder, task: Task) -> str:
-    return f"/api/v1/tasks/{task.task}?collection={quote(folder.name)}"
+    return f"{request.script_root}/api/v1/tasks/{task.task}?collection={quote(folder.name)}"
 
 
 def _settings_of_new() -> dict[str, object]:
