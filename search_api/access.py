@@ -1,31 +1,55 @@
-"""Who may do what. Until there are keys: everybody may search, nobody else anything more.
+"""Who asks, and what they may do: one answer for pages and API alike.
 
-Every operation of the contract goes through ``require`` before its request is read.
+Whoever shows a key is that key's holder, and no more. Who shows none is anybody: they may search
+where the server asks for no keys, and from this machine what its operator allows; elsewhere they
+may do nothing. Every operation of the contract goes through ``require`` before its request is read,
+and what a request can reach at all comes from ``asker`` (``search_api/snapshot.py``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 
 from ingest.errors import TrineError
+from search_api.keys import SCOPES, ApiKey, KeyStore
 
-__all__ = ["SCOPES", "Access", "ForbiddenError", "init_app", "require"]
+__all__ = [
+    "SCOPES",
+    "Access",
+    "Asker",
+    "ForbiddenError",
+    "UnauthorizedError",
+    "asker",
+    "init_app",
+    "is_loopback",
+    "is_own_page",
+    "key_of_request",
+    "may",
+    "require",
+    "sign_in_by",
+]
 
-SCOPES = ("search", "write", "admin")
 _EXTENSION = "trine_access"
+_NO_KEY = "this needs an API key: give it as Authorization: Bearer KEY"
+_BAD_KEY = "this API key is not known here, or was revoked"
 
 
 class ForbiddenError(TrineError):
     """A request asks for what it has no right to."""
 
 
+class UnauthorizedError(TrineError):
+    """A request shows no key where one is needed, or one that opens nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a server's operator allows.
+    """What a server's operator allows those who show no key.
 
     Parameters
     ----------
@@ -33,15 +57,96 @@ class Access:
         Whether requests from this machine may do what needs the scope write.
     admin
         Whether they may do what needs the scopes write and admin.
+    keys_required
+        Whether they may do nothing at all.
     """
 
     write: bool = False
     admin: bool = False
+    keys_required: bool = False
 
 
-def init_app(app: Flask, access: Access) -> None:
-    """Tell an application what its operator allows."""
-    app.extensions[_EXTENSION] = access
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who sent a request.
+
+    Parameters
+    ----------
+    key
+        The key they showed; ``None`` for anybody.
+    by_session
+        Whether a browser showed it by itself, for somebody who signed in.
+    """
+
+    key: ApiKey | None = None
+    by_session: bool = False
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """The only collections there are for them; all when empty."""
+        return self.key.collections if self.key else ()
+
+    @property
+    def filter(self) -> str | None:
+        """Condition on the only documents there are for them; ``None`` for all."""
+        return self.key.filter if self.key else None
+
+
+@dataclass(slots=True)
+class _State:
+    """What one application knows of access."""
+
+    allowed: Access
+    keys: KeyStore
+    sessions: list[Callable[[], str | None]] = field(default_factory=list)
+
+
+def init_app(app: Flask, access: Access, keys: KeyStore) -> None:
+    """Tell an application what its operator allows, and where its keys are."""
+    app.extensions[_EXTENSION] = _State(access, keys)
+
+
+def sign_in_by(app: Flask, session: Callable[[], str | None]) -> None:
+    """Have askers who show no key known by their session.
+
+    Parameters
+    ----------
+    session
+        Tells the id of the key that signed in, or ``None``, for the current request.
+    """
+    _state(app).sessions.append(session)
+
+
+def asker() -> Asker:
+    """Who sent the current request.
+
+    Raises
+    ------
+    UnauthorizedError
+        If they show a key that opens nothing, or none where one is needed.
+    """
+    if "trine_asker" not in g:
+        g.trine_asker = _identified()
+    known: Asker = g.trine_asker
+    return known
+
+
+def key_of_request() -> str | None:
+    """The key a request shows in its headers, whether or not there is such a key."""
+    scheme, _, given = request.headers.get("Authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    # Another scheme may be a proxy's own affair.
+    return request.headers.get("X-API-Key")
+
+
+def may(scope: str) -> bool:
+    """Whether the current request has a scope."""
+    try:
+        require(scope)
+    except (ForbiddenError, UnauthorizedError):
+        return False
+    return True
 
 
 def require(scope: str) -> None:
@@ -54,24 +159,80 @@ def require(scope: str) -> None:
 
     Raises
     ------
+    UnauthorizedError
+        If it needs a key and shows none that is known.
     ForbiddenError
-        If it has not.
+        If it has not the scope.
     """
+    who = asker()
+    if who.key is None:
+        _require_of_anybody(scope)
+        return
+    if scope not in who.key.scopes:
+        raise ForbiddenError(f"this needs the scope {scope}, which the key does not have")
+    # A browser sends the session with what other sites' pages ask, too.
+    changes = request.method not in {"GET", "HEAD", "OPTIONS"}
+    if who.by_session and changes and not is_own_page(named=True):
+        raise ForbiddenError("this must come from a page of this server itself")
+
+
+def is_own_page(*, named: bool = False) -> bool:
+    """Whether a request comes from this server's own pages, or from no page.
+
+    Parameters
+    ----------
+    named
+        Whether it has to say so: browsers do with everything that changes something.
+    """
+    origin = request.headers.get("Origin")
+    return not named if origin is None else origin == request.host_url.rstrip("/")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether an address, or ``localhost``, is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _identified() -> Asker:
+    state = _state(current_app)
+    if (shown := key_of_request()) is not None:
+        if (known := state.keys.find(shown)) is None:
+            raise UnauthorizedError(_BAD_KEY)
+        return Asker(known)
+    for session in state.sessions:
+        key_id = session()
+        if key_id is not None and (known := state.keys.get(key_id)) is not None:
+            return Asker(known, by_session=True)
+    if state.allowed.keys_required:
+        raise UnauthorizedError(_NO_KEY)
+    return Asker()
+
+
+def _require_of_anybody(scope: str) -> None:
     if scope == "search":
         return
-    access: Access = current_app.extensions[_EXTENSION]
+    access = _state(current_app).allowed
     allowed, option = access.admin, "--admin"
     if scope == "write":
         allowed, option = access.write or access.admin, "--writable"
     if not allowed:
         raise ForbiddenError(f"this needs the scope {scope}: start the server with {option}")
     # The host as well: a page elsewhere can give its own name this machine's address.
-    if not (_is_loopback(request.remote_addr) and _is_loopback(_host_of(request.host))):
+    if not (is_loopback(request.remote_addr) and is_loopback(_host_of(request.host))):
         raise ForbiddenError(f"this needs the scope {scope}: ask from this machine, by 127.0.0.1")
     # A browser sends some requests of any page's without asking; it says whose they are.
-    origin = request.headers.get("Origin")
-    if origin is not None and origin != request.host_url.rstrip("/"):
+    if not is_own_page():
         raise ForbiddenError(f"this needs the scope {scope}: pages of other sites do not have it")
+
+
+def _state(app: Flask) -> _State:
+    state: _State = app.extensions[_EXTENSION]
+    return state
 
 
 def _host_of(address: str) -> str | None:
@@ -79,12 +240,3 @@ def _host_of(address: str) -> str | None:
         return urlsplit(f"//{address}").hostname
     except ValueError:
         return None
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host or "").is_loopback
-    except ValueError:
-        return False

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ingest.errors import QueryError
 from pipeline.search.query import MAX_QUERY_CHARACTERS
+from search_api.access import Asker
 from search_api.answer_models import (
     Answer,
     CollectionHealth,
@@ -22,6 +23,7 @@ from search_api.answer_models import (
     PassageSpan,
 )
 from search_api.parameters import from_object, search_from_object
+from search_api.reach import Reach
 from search_api.request_models import (
     Integer,
     Names,
@@ -258,7 +260,7 @@ def _similar(pool: SearcherPool, asked: SimilarQuestion) -> dict[str, Any]:
 def _found(pool: SearcherPool, members: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: list(v) if isinstance(v, tuple) else v for name, v in members.items()}
     wanted = search_from_object({**given, "explain": False})
-    found = answer_of(wanted.query, searchers_of(wanted, Snapshot(pool)))
+    found = answer_of(wanted.query, searchers_of(wanted, Snapshot(Reach(pool, Asker))))
     hits = found["hits"]
     place = {"collection": found["collection"], "version": found["version"]}
     kept = set(AgentFound.model_fields)

@@ -324,10 +324,12 @@ class Live(Answer):
     status: Literal["ok"]
 
 
-class Ready(FoundIn):
-    """The default collection is open."""
+class Ready(Answer):
+    """The default collection is open; which it is, only those learn who may search it."""
 
     status: Literal["ok"]
+    collection: str | None
+    version: str | None
 
 
 class TaskAnswer(Answer):

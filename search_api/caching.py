@@ -14,12 +14,14 @@ from importlib.metadata import version as version_of
 
 from flask import Response, request
 
+from search_api.access import UnauthorizedError, asker
 from search_api.json_format import json_response
 
 __all__ = ["Answered", "answer_response"]
 
 _PINNED_MAX_AGE_S = 3600
 _NEVER = "no-store"
+_BY_ASKER = "Authorization, X-API-Key, Cookie"
 # Of one client alone: what is answered may depend on who asks. Asked again each time, or, where
 # the request itself names the version, not for a while.
 _REVALIDATED = "private, no-cache"
@@ -63,6 +65,7 @@ def answer_response(answered: Answered) -> Response:
     known = request.if_none_match.contains_weak(etag)
     response = Response(status=304) if known else json_response(answered.make())
     response.set_etag(etag, weak=True)
+    response.headers["Vary"] = _BY_ASKER
     response.headers["Cache-Control"] = _KEPT if answered.pinned else _REVALIDATED
     return response
 
@@ -73,6 +76,15 @@ def _release() -> str:
     return version_of("trine")
 
 
+def _bounds() -> str:
+    """Tells those apart to whom the same request is answered otherwise."""
+    try:
+        who = asker()
+    except UnauthorizedError:
+        return ""
+    return repr((who.collections, who.filter))
+
+
 def _etag(versions: Sequence[str]) -> str:
-    content = "\n".join((_release(), *versions, request.full_path))
+    content = "\n".join((_release(), *versions, request.full_path, _bounds()))
     return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:32]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from flask import current_app
+
 from search_api.answer_models import Health, Live, Ready
 from search_api.caching import Answered
 from search_api.contract import Operations
-from search_api.snapshot import current_pool
+from search_api.snapshot import current_pool, pool_of
 
 __all__ = ["operations"]
 
@@ -37,12 +39,14 @@ def live() -> Answered:
 )
 def ready() -> Answered:
     """Tell that the default collection is open, or open it."""
-    searcher = current_pool().get()
+    # The server's own: whoever watches it shows no key, and learns no name.
+    searcher = pool_of(current_app).get()
+    is_told = searcher.collection in current_pool().names()
     return Answered(
         lambda: {
             "status": "ok",
-            "collection": searcher.collection,
-            "version": searcher.version,
+            "collection": searcher.collection if is_told else None,
+            "version": searcher.version if is_told else None,
         }
     )
 

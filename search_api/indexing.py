@@ -48,9 +48,11 @@ class IndexerKeeper:
         self._started_s = 0.0
         self._pause_s = 0.0
 
-    def start(self) -> None:
-        """Begin to look, at once and every few seconds."""
-        self._thread = threading.Thread(target=self._run, name="trine-keeper", daemon=True)
+    def start(self, *, at_once: bool = True) -> None:
+        """Begin to look every few seconds, at once or from the first call of ``look`` on."""
+        self._thread = threading.Thread(
+            target=self._run, args=(at_once,), name="trine-keeper", daemon=True
+        )
         self._thread.start()
 
     def look(self) -> None:
@@ -66,7 +68,9 @@ class IndexerKeeper:
         if (process := self._process) is not None:
             _end(process)
 
-    def _run(self) -> None:
+    def _run(self, at_once: bool) -> None:
+        if not at_once:
+            self._noticed.wait()
         while not self._stopped:
             try:
                 self._keep()

@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from search_api.answer_models import ProblemDocument
 from search_api.contract import PREFIX, LinesBody, Operation, Operations
 from search_api.parameters import in_address
-from search_api.problems import HTTP_KINDS
+from search_api.problems import ERROR_KINDS, HTTP_KINDS
 from search_api.request_ids import HEADER
 from search_api.request_models import Request
 
@@ -33,13 +33,31 @@ DEPRECATION_POLICY = (
     "one. The `type` of a problem never changes its meaning."
 )
 _REFERENCE = "#/components/schemas/{model}"
-_EVERYWHERE = (400, 500)
+_EVERYWHERE = (400, 429, 500)
+_WITH_SCOPE = (401, 403)
+_KINDS = {
+    **HTTP_KINDS,
+    **{kind.status: kind for kind in ERROR_KINDS.values() if kind.status in {401, 403, 429}},
+}
+_SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `trine keys create`, which has the operation's `x-trine-scope`.",
+    },
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _WITH_BODY = (413, 415)
 _RETRIED = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 
 
-def openapi_document(every: Iterable[Operations]) -> dict[str, Any]:
+def openapi_document(every: Iterable[Operations], *, server: str = "/") -> dict[str, Any]:
     """Describe operations.
+
+    Parameters
+    ----------
+    server
+        Where the paths begin: another place than ``/`` behind a proxy.
 
     Returns
     -------
@@ -60,10 +78,11 @@ def openapi_document(every: Iterable[Operations]) -> dict[str, Any]:
             "summary": "Semantic search over your own documents.",
             "description": DEPRECATION_POLICY,
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server}],
         "tags": [{"name": group.tag, "description": group.description} for group in groups],
         "paths": paths,
         "components": {
+            "securitySchemes": _SECURITY_SCHEMES,
             "schemas": _schemas(operations),
             "headers": {
                 HEADER: {
@@ -95,6 +114,8 @@ def _described(operation: Operation) -> dict[str, object]:
         "summary": operation.summary,
         "responses": _responses(operation),
         "x-trine-scope": operation.scope,
+        # None at all where the server asks for no keys.
+        "security": [{}] + [{name: []} for name in _SECURITY_SCHEMES if operation.scope],
     }
     if operation.description:
         described["description"] = operation.description
@@ -187,10 +208,12 @@ def _responses(operation: Operation) -> dict[str, object]:
     if operation.accepts:
         responses["202"] = answered
     statuses: Sequence[int] = (*_EVERYWHERE, *operation.statuses)
+    if operation.scope is not None:
+        statuses = (*statuses, *_WITH_SCOPE)
     if operation.has_body:
         statuses = (*statuses, *_WITH_BODY)
-    for status in sorted(statuses):
-        known = HTTP_KINDS.get(status)
+    for status in sorted(set(statuses)):
+        known = _KINDS.get(status)
         responses[str(status)] = {
             "description": known.title if known else "A problem.",
             "headers": common | (_RETRIED if status == 503 else {}),

@@ -6,6 +6,7 @@ nearest ancestor in the table below.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import quote
@@ -26,8 +27,9 @@ from ingest.errors import (
     TrineError,
     WriteLogFullError,
 )
-from search_api.access import ForbiddenError
+from search_api.access import ForbiddenError, UnauthorizedError
 from search_api.json_format import json_bytes
+from search_api.rate_limits import TooManyRequestsError
 from search_api.request_ids import request_id
 
 __all__ = [
@@ -92,6 +94,13 @@ class ProblemKind:
         return f"/problems/{self.slug}"
 
 
+# What HTTP demands beside a status.
+_HEADERS: Mapping[type[TrineError], tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        WriteLogFullError: (("Retry-After", "10"),),
+        UnauthorizedError: (("WWW-Authenticate", 'Bearer realm="trine"'),),
+    }
+)
 _IN_THE_LOG = "The server's log says what is wrong."
 INTERNAL_ERROR = ProblemKind("internal-error", "Something went wrong on this server", 500)
 
@@ -118,6 +127,10 @@ ERROR_KINDS = MappingProxyType(
         WriteLogFullError: ProblemKind("write-log-full", "Too much waits to be indexed", 503),
         UnknownTaskError: ProblemKind("unknown-task", "No such task", 404),
         NothingToReadError: ProblemKind("no-sources", "There are no sources to read", 409),
+        UnauthorizedError: ProblemKind("unauthorized", "This needs a valid API key", 401),
+        TooManyRequestsError: ProblemKind(
+            "too-many-requests", "More requests than are allowed for now", 429
+        ),
         ForbiddenError: ProblemKind("forbidden", "This needs a right the request lacks", 403),
         IndexFolderError: ProblemKind(
             "index-unreadable", "The index cannot be used", 503, _IN_THE_LOG
@@ -178,7 +191,7 @@ class Problem:
             "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
-            "instance": quote(request.path, safe="/%"),
+            "instance": quote(request.script_root + request.path, safe="/%"),
         }
         if self.parameter is not None:
             content["parameter"] = self.parameter
@@ -207,7 +220,7 @@ def problem_of(error: Exception) -> Problem:
             current_app.logger.warning(
                 "%s %s: %s (request %s)", request.method, quote(request.path), line, request_id()
             )
-        headers = (("Retry-After", "10"),) if isinstance(error, WriteLogFullError) else ()
+        headers = _HEADERS.get(type(error), getattr(error, "headers", ()))
         return Problem(kind, kind.detail or line, getattr(error, "parameter", None), headers)
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = HTTP_KINDS.get(error.code) or ProblemKind(

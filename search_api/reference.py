@@ -34,8 +34,15 @@ again with `If-None-Match`, they come as 304 without a search while nothing was 
 
 **Deprecation.** {DEPRECATION_POLICY}
 
-**Scopes.** Operations of the scope `admin` are off unless the server was started with `--admin`,
-and then answered to requests from the same machine alone, sent to a loopback address.
+**Keys and scopes.** Where the server asks for keys, give one as `Authorization: Bearer KEY` or
+`X-API-Key: KEY`; 401 without one that is known, 403 if it lacks the operation's scope. For a key
+that is bound to collections or to a filter there is nothing else, and asking for it is answered as
+for what is not there. Where the server asks for none, operations of the scope `search` are
+anybody's; the others are off unless it was started with `--writable` or `--admin`, and then
+answered to requests from the same machine alone, sent to a loopback address.
+
+**Rates.** Where the server bounds them, answers have `RateLimit` and `RateLimit-Policy`, and 429
+has `Retry-After`.
 """
 
 

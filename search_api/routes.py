@@ -18,6 +18,7 @@ from search_api import (
 from search_api.addresses import DocIdConverter
 from search_api.caching import Answered, answer_response
 from search_api.contract import PREFIX, register
+from search_api.keys import KeyStore
 from search_api.openapi import openapi_document
 from search_api.parameters import checked_names
 from search_api.searchers import SearcherPool
@@ -38,7 +39,7 @@ ALL_OPERATIONS = (
 def init_app(app: Flask, pool: SearcherPool, allowed: access.Access) -> None:
     """Give an application the API, answered from a pool of searchers."""
     snapshot.init_app(app, pool)
-    access.init_app(app, allowed)
+    access.init_app(app, allowed, KeyStore(pool.data_dir))
     request_ids.init_app(app)
     # Two slashes in a row may be part of a document's id.
     app.url_map.merge_slashes = False
@@ -53,4 +54,7 @@ def init_app(app: Flask, pool: SearcherPool, allowed: access.Access) -> None:
 
 def _contract() -> Response:
     checked_names(request.args, ())
-    return answer_response(Answered(lambda: openapi_document(ALL_OPERATIONS), ["contract"]))
+    server = request.script_root + "/"
+    return answer_response(
+        Answered(lambda: openapi_document(ALL_OPERATIONS, server=server), ["contract", server])
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from flask import Flask, current_app
 
 from pipeline.search.searcher import Searcher
+from search_api.access import asker
+from search_api.reach import Reach
 from search_api.searchers import SearcherPool
 
 __all__ = ["Snapshot", "current_pool", "init_app", "pool_of"]
@@ -21,7 +23,7 @@ class Snapshot:
         Where to get them.
     """
 
-    def __init__(self, pool: SearcherPool) -> None:
+    def __init__(self, pool: Reach) -> None:
         self.pool = pool
         self._known: dict[tuple[str, str | None], Searcher] = {}
 
@@ -44,6 +46,6 @@ def pool_of(app: Flask) -> SearcherPool:
     return pool
 
 
-def current_pool() -> SearcherPool:
-    """Searchers of the application that handles this request."""
-    return pool_of(current_app)
+def current_pool() -> Reach:
+    """Searchers of the application that handles this request, as far as its asker can reach."""
+    return Reach(pool_of(current_app), asker)

@@ -104,8 +104,7 @@ def verify(asked: CollectionRequest, version: str) -> Answered:
 
 
 def _folder(collection: str | None) -> CollectionFolder:
-    pool = current_pool()
-    folder = CollectionFolder(pool.data_dir, collection or pool.default_collection)
+    folder = current_pool().folder(collection)
     if not folder.exists():
         raise UnknownIndexError(f"there is no collection {folder.name!r}")
     return folder

@@ -217,8 +217,7 @@ def list_tasks(asked: TasksRequest) -> Answered:
 
 
 def _folder(asked: CollectionRequest) -> CollectionFolder:
-    pool = current_pool()
-    return CollectionFolder(pool.data_dir, asked.collection or pool.default_collection)
+    return current_pool().folder(asked.collection)
 
 
 def _described(folder: CollectionFolder, task: Task) -> dict[str, object]:
@@ -274,7 +273,7 @@ def _address(folder: CollectionFolder, task: Task) -> str:
 
 def _settings_of_new() -> dict[str, object]:
     """What a collection that is made by writing is built with: as the server's own one is."""
-    pool = current_pool()
+    pool = pool_of(current_app)
     folder = CollectionFolder(pool.data_dir, pool.default_collection)
     try:
         kept = IndexSettings.from_manifest(folder.manifest(folder.current()).settings)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask, Response, current_app, request
+from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
 
 import search_api.routes
+from ingest.errors import QueryError
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
-from search_api.access import Access
+from search_api import rate_limits
+from search_api.access import Access, UnauthorizedError, require
+from search_api.contract import PREFIX
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
+from search_api.rate_limits import RateLimit, RateLimiter
 from search_api.searchers import RerankSettings, SearcherPool
-from web import contract_page, pages
+from web import contract_page, pages, sign_in
 
-__all__ = ["Settings", "create_app"]
+__all__ = ["Settings", "checked_origin", "create_app"]
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -26,6 +35,23 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 _STATIC_MAX_AGE_S = 3600
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
+_PREFLIGHT_MAX_AGE_S = 600
+# Blueprints whose every route says itself what it needs.
+_WITH_SCOPES = frozenset({"api", "writing", "sign_in"})
+# What tells nothing of documents; of it, what is asked all the time and costs nothing.
+_PUBLIC = frozenset({"static", "contract.contract_page", "pages.problem_kind_page"})
+_UNCOUNTED = frozenset({"static", "api.live", "api.ready"})
+_ASKED_HEADERS = ("Authorization", "X-API-Key", "Content-Type", "If-None-Match", "X-Request-ID")
+_ANSWERED_HEADERS = (
+    "ETag",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +70,14 @@ class Settings:
         Whether requests from this machine may write documents.
     admin
         Whether requests from this machine may do what changes the collections.
+    keys_required
+        Whether nothing is answered to those who show no API key.
+    rate_limit
+        How much each key, and each address without one, may ask; no bound when ``None``.
+    cors_origins
+        Origins whose pages may ask the API, ``"*"`` for any: no others when empty.
+    n_proxies
+        How many proxies in front are trusted to say, by ``X-Forwarded-...``, who asks for what.
     """
 
     data_dir: Path | None = None
@@ -51,6 +85,10 @@ class Settings:
     reranking: RerankSettings | None = None
     writable: bool = False
     admin: bool = False
+    keys_required: bool = False
+    rate_limit: RateLimit | None = None
+    cors_origins: tuple[str, ...] = ()
+    n_proxies: int = 0
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -68,16 +106,29 @@ def create_app(settings: Settings | None = None) -> Flask:
     pool = SearcherPool(
         chosen.data_dir or default_data_dir(), chosen.collection, reranking=chosen.reranking
     )
-    access = Access(write=chosen.writable, admin=chosen.admin)
+    access = Access(chosen.writable, chosen.admin, chosen.keys_required)
     search_api.routes.init_app(app, pool, access)
     pages.init_app(app)
     contract_page.init_app(app)
+    sign_in.init_app(app, pool.data_dir)
+    limiter = None
+    if chosen.rate_limit is not None:
+        limiter = RateLimiter(pool.data_dir / "state" / "rates.sqlite", chosen.rate_limit)
+    rate_limits.init_app(app, limiter, exempt=_is_uncounted)
+    app.before_request(_require_key_for_pages)
+    if chosen.cors_origins:
+        _allow_origins(app, chosen.cors_origins)
+    if chosen.n_proxies:
+        n = chosen.n_proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=n, x_proto=n, x_host=n, x_prefix=n
+        )
     app.register_error_handler(Exception, handle_error)
     app.after_request(add_headers)
     return app
 
 
-def handle_error(error: Exception) -> Response | HTTPException:
+def handle_error(error: Exception) -> BaseResponse | HTTPException:
     """Answer an error as its reader can take it: a problem document, or a page."""
     if isinstance(error, HTTPException) and (error.code or 500) < 400:
         return error
@@ -86,7 +137,49 @@ def handle_error(error: Exception) -> Response | HTTPException:
         current_app.logger.error("error at %s %s", request.method, request.path, exc_info=error)
     if request.path.startswith("/api/"):
         return problem_response(problem)
+    if isinstance(error, UnauthorizedError) and "Authorization" not in request.headers:
+        return sign_in.sign_in_first()
     return pages.problem_page(problem)
+
+
+def _require_key_for_pages() -> None:
+    """Let nobody see a page who may not search; the API's operations each ask for themselves."""
+    is_public = request.endpoint is None or request.endpoint in _PUBLIC
+    if not (is_public or request.blueprint in _WITH_SCOPES or request.method == "OPTIONS"):
+        require("search")
+
+
+def _is_uncounted() -> bool:
+    return request.method == "OPTIONS" or request.endpoint in _UNCOUNTED
+
+
+def checked_origin(text: str) -> str:
+    """An origin as browsers name it, ``https://shop.example:8443``, or ``*``.
+
+    Raises
+    ------
+    QueryError
+        If it is anything else: some texts would be read as patterns.
+    """
+    if text != "*" and not _ORIGIN.fullmatch(text):
+        raise QueryError(
+            f"the origin {text!r} cannot be read: write https://shop.example, with the port where "
+            "it is not the usual one, or *"
+        )
+    return text.lower()
+
+
+def _allow_origins(app: Flask, origins: Sequence[str]) -> None:
+    CORS(
+        app,
+        resources={rf"{PREFIX}/.*": {"origins": list(origins)}},
+        methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_headers=[*_ASKED_HEADERS],
+        expose_headers=[*_ANSWERED_HEADERS],
+        # A key is given by the page's own script; sessions are for our own pages.
+        supports_credentials=False,
+        max_age=_PREFLIGHT_MAX_AGE_S,
+    )
 
 
 def add_headers(response: Response) -> Response:

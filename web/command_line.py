@@ -7,7 +7,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +18,11 @@ from pipeline.command_line.options import Place, common_options, print_json
 from pipeline.search.query import MAX_RERANK_DEPTH, RERANK_BUDGET_MS, RERANK_DEPTH
 from pipeline.version.collection import CollectionFolder, default_data_dir, list_collections
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
+from search_api.access import is_loopback
+from search_api.keys import KeyStore
+from search_api.rate_limits import RateLimit
 from search_api.searchers import RerankSettings
-from web.app import Settings
+from web.app import Settings, checked_origin
 from web.server import DEFAULT_PORT, serve_forever
 
 __all__ = ["demo", "serve"]
@@ -33,6 +35,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def _address_options(command: Command) -> Command:
     for decorate in (
+        click.option(
+            "--insecure-no-auth",
+            is_flag=True,
+            help="Ask nobody for a key, whoever can reach the address.",
+        ),
         click.option(
             "--workers",
             default=1,
@@ -83,6 +90,31 @@ def _address_options(command: Command) -> Command:
     is_flag=True,
     help="Let requests from this machine list, verify and activate versions.",
 )
+@click.option(
+    "--require-keys",
+    is_flag=True,
+    help="Answer nothing without an API key (trine keys), not even on 127.0.0.1.",
+)
+@click.option(
+    "--rate-limit",
+    metavar="N/UNIT",
+    help="Requests of one key, or of one address without a key, such as 100/minute.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin ask the API; as often as wanted, * for any.",
+)
+@click.option(
+    "--proxy",
+    "n_proxies",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 10),
+    help="Reverse proxies in front, whose X-Forwarded-For, -Proto, -Host and -Prefix count.",
+)
 @common_options
 def serve(
     *,
@@ -94,6 +126,11 @@ def serve(
     rerank_budget_ms: float,
     writable: bool,
     admin: bool,
+    require_keys: bool,
+    rate_limit: str | None,
+    cors_origins: tuple[str, ...],
+    n_proxies: int,
+    insecure_no_auth: bool,
     place: Place,
 ) -> None:
     """Serve the search page and the JSON API."""
@@ -105,7 +142,18 @@ def serve(
         # Reads files alone: no model may be loaded before the fork.
         check_reranker_folder(str(rerank), rerank)
         reranking = RerankSettings(str(rerank.absolute()), rerank_depth, rerank_budget_ms)
-    _serve(place, host, port, workers, reranking, writable=writable, admin=admin)
+    settings = Settings(
+        place.data_dir,
+        place.collection,
+        reranking,
+        writable=writable,
+        admin=admin,
+        keys_required=require_keys or (_is_for_strangers(host, n_proxies) and not insecure_no_auth),
+        rate_limit=RateLimit.parse(rate_limit) if rate_limit else None,
+        cors_origins=tuple(checked_origin(origin) for origin in cors_origins),
+        n_proxies=n_proxies,
+    )
+    _serve(place, host, port, workers, settings)
 
 
 @click.command()
@@ -118,7 +166,14 @@ def serve(
 )
 @click.option("--collection", default=DEMO_COLLECTION, show_default=True, help="Collection.")
 def demo(
-    *, host: str, port: int, workers: int, as_json: bool, data_dir: Path | None, collection: str
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    insecure_no_auth: bool,
+    as_json: bool,
+    data_dir: Path | None,
+    collection: str,
 ) -> None:
     """Index the documentation of this Python's standard library and serve it.
 
@@ -127,20 +182,13 @@ def demo(
     place = Place(data_dir or default_data_dir(), collection, as_json)
     if not _is_demo_indexed(place.folder):
         _index_demo(place)
-    _serve(place, host, port, workers)
+    is_closed = _is_for_strangers(host) and not insecure_no_auth
+    settings = Settings(place.data_dir, place.collection, keys_required=is_closed)
+    _serve(place, host, port, workers, settings)
 
 
-def _serve(
-    place: Place,
-    host: str,
-    port: int,
-    workers: int,
-    reranking: RerankSettings | None = None,
-    *,
-    writable: bool = False,
-    admin: bool = False,
-) -> None:
-    _warn_of_strangers(host)
+def _serve(place: Place, host: str, port: int, workers: int, settings: Settings) -> None:
+    _tell_of_keys(place, host, settings)
 
     def tell(url: str) -> None:
         if place.as_json:
@@ -148,16 +196,19 @@ def _serve(
         click.echo(f"Searching {place.collection!r} at {url} (Ctrl-C stops)", err=True)
 
     click.echo(f"Opening {place.collection!r} ...", err=True)
-    settings = Settings(place.data_dir, place.collection, reranking, writable, admin)
     serve_forever(settings, host=host, port=port, workers=workers, when_ready=tell)
 
 
-def _warn_of_strangers(host: str) -> None:
-    try:
-        private = ip_address(host).is_loopback
-    except ValueError:
-        private = host == "localhost"
-    if not private:
+def _is_for_strangers(host: str, n_proxies: int = 0) -> bool:
+    """Whether others than this machine's own can reach an address."""
+    return n_proxies > 0 or not is_loopback(host)
+
+
+def _tell_of_keys(place: Place, host: str, settings: Settings) -> None:
+    if settings.keys_required:
+        if not KeyStore(place.data_dir).all():
+            click.echo("warning: there is no key yet (trine keys create LABEL)", err=True)
+    elif _is_for_strangers(host, settings.n_proxies):
         click.echo(
             f"warning: whoever can reach {host} can search here; no key is asked for", err=True
         )

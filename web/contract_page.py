@@ -31,7 +31,7 @@ def contract_page() -> str:
         asked=PageRequest({}),
         collection="",
         collections=(),
-        reference=_reference(request.host_url.rstrip("/")),
+        reference=_reference(request.root_url.rstrip("/")),
     )
 
 

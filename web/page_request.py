@@ -7,18 +7,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+from flask import has_request_context, request
+
 from ingest.errors import QueryError
 from pipeline.search.query import Query
 from search_api.addresses import path_of_doc_id
 from search_api.parameters import SEARCH_PARAMETERS, SearchRequest, search_from_arguments
 
-__all__ = ["ONLY", "PageRequest", "can_filter"]
+__all__ = ["ONLY", "PageRequest", "can_filter", "own"]
 
 ONLY = "only"
 """Parameter of a facet that was clicked: ``only=field:value``, as often as there are."""
 
 _KEPT = tuple(name for name in SEARCH_PARAMETERS if name not in {"query", "facets", "explain"})
 _FIELD = re.compile(r"[^\s:()\[\]\"]+")
+
+
+def own(path: str) -> str:
+    """An address on this server, below the prefix that a proxy put before it."""
+    return f"{request.script_root}{path}" if has_request_context() else path
 
 
 def can_filter(field: str) -> bool:
@@ -102,7 +109,7 @@ class PageRequest:
         merged = {**self.arguments, **changes}
         pairs = [(name, value) for name, value in merged.items() if value]
         pairs += [(ONLY, f"{field}:{value}") for field, value in self.only]
-        return "/?" + urlencode(pairs) if pairs else "/"
+        return own("/?" + urlencode(pairs) if pairs else "/")
 
     def with_only(self, field: str, value: str) -> str:
         """Address with one more facet value chosen: a new search, so from page 1."""
@@ -122,12 +129,12 @@ class PageRequest:
         pairs = [("q", self.text), ("passage", f"{start}-{end}")]
         pairs += [(name, self.arguments.get(name, "")) for name in ("collection", "correct")]
         known = urlencode([pair for pair in pairs if pair[1]])
-        return f"/documents/{path_of_doc_id(doc_id)}?{known}#passage"
+        return own(f"/documents/{path_of_doc_id(doc_id)}?{known}#passage")
 
     def json_address(self, query: Query) -> str:
         """Address of the same answer in the JSON API."""
         pairs = {**self.arguments, "filter": query.filter, "facets": ",".join(query.facets)}
-        return "/api/v1/search?" + urlencode([(k, v) for k, v in pairs.items() if v])
+        return own("/api/v1/search?" + urlencode([(k, v) for k, v in pairs.items() if v]))
 
 
 def _escaped(value: str) -> str:

@@ -12,7 +12,7 @@ from pipeline.search.answer import Highlight
 from search_api.problems import ERROR_KINDS, HTTP_KINDS, INTERNAL_ERROR, Problem, problem_of
 from search_api.searchers import CollectionState
 from search_api.snapshot import current_pool
-from web.page_request import PageRequest
+from web.page_request import PageRequest, own
 from web.passage_marks import runs_of
 from web.result_view import chips_of, readable, result_view, safe_link
 
@@ -36,6 +36,7 @@ def init_app(app: Flask) -> None:
     """Give an application the pages."""
     app.register_blueprint(blueprint)
     app.add_template_filter(readable, "readable")
+    app.add_template_global(own, "own")
 
 
 @blueprint.get("/")

@@ -66,8 +66,9 @@ def serve_forever(
 
     def open_searcher(worker: ThreadWorker) -> None:
         _open_default(worker.wsgi)
-        if settings.writable:
-            keeper_of(worker.wsgi).start()
+        # Where anybody may hold a key that writes, the first write has it look.
+        may_write = settings.writable or settings.keys_required
+        keeper_of(worker.wsgi).start(at_once=may_write)
         if worker.age == 1:
             when_ready(url)
 
@@ -79,6 +80,9 @@ def serve_forever(
         "timeout": _WORKER_TIMEOUT_S,
         "graceful_timeout": _GRACEFUL_TIMEOUT_S,
         "limit_request_line": _MAX_REQUEST_LINE_BYTES,
+        # What proxies say is for the application to believe, where it was told to.
+        "forwarded_allow_ips": "",
+        "forwarder_headers": "",
         "loglevel": "warning",
         "control_socket_disable": True,
         "post_worker_init": open_searcher,

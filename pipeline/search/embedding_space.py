@@ -93,7 +93,7 @@ class EmbeddingSpace:
     Raises
     ------
     QueryError
-        If the version holds no such encoder.
+        If the version holds no such encoder, or it was fitted to documents that may not be seen.
     """
 
     def __init__(self, version: OpenVersion, encoder: str) -> None:
@@ -101,6 +101,11 @@ class EmbeddingSpace:
             known = ", ".join(name for name in SIGNALS if name in version.encoders)
             raise QueryError(
                 f"encoder {encoder!r} is not in this version; it holds {known or 'none'}",
+                parameter="encoder",
+            )
+        if version.permitted is not None and encoder != "bert":
+            raise QueryError(
+                f"encoder {encoder!r} was fitted to documents that may not be seen: use bert",
                 parameter="encoder",
             )
         self.encoder = encoder
@@ -249,10 +254,12 @@ class EmbeddingSpace:
             scorer = PassageScorer(self._index, passages, embedding, exact=exact)
         else:
             scorer = VectorScorer(self._index, embedding, exact=exact)
-        allowed: NDArray[np.bool_] | None = None
+        allowed = self._version.permitted
         if left_out:
-            allowed = np.ones(self._version.manifest.n_documents, np.bool_)
+            allowed = np.ones(len(self._version.passages.offsets) - 1, np.bool_)
             allowed[left_out] = False
+            if self._version.permitted is not None:
+                allowed &= self._version.permitted
         found = scorer.candidates(k, allowed)
         doc_ids = self._version.documents.doc_ids(found.rows.tolist())
         return [

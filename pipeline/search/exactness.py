@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import regex  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from encoders.words import words
 from pipeline.search.query_text import ParsedText, is_camel_case
@@ -46,7 +48,11 @@ class Exactness:
 
 
 def find_exact(
-    text: str, parsed: ParsedText, documents: DocumentStore, keywords: KeywordIndex | None
+    text: str,
+    parsed: ParsedText,
+    documents: DocumentStore,
+    keywords: KeywordIndex | None,
+    permitted: NDArray[np.bool_] | None = None,
 ) -> Exactness:
     """Find the documents that are, or literally contain, what was typed.
 
@@ -61,13 +67,15 @@ def find_exact(
         The query as typed.
     keywords
         Index in which to look for the words; without it names alone count.
+    permitted
+        Documents that may be found, bool, shape (n_documents,); all when ``None``.
     """
     named = dict(documents.rows_named(text) or documents.rows_named(parsed.meaning.strip('"')))
     held = {row: _Held() for row in named}
     asked = [*parsed.quoted, *parsed.identifiers]
     for position, one in enumerate(asked):
         is_quoted = position < len(parsed.quoted)
-        by_words, by_token, by_case = _rows_holding(one, is_quoted, documents, keywords)
+        by_words, by_token, by_case = _rows_holding(one, is_quoted, documents, keywords, permitted)
         for row in by_words | by_token:
             count = held.setdefault(row, _Held())
             count.words += row in by_words
@@ -96,7 +104,11 @@ class _Held:
 
 
 def _rows_holding(
-    asked: str, is_quoted: bool, documents: DocumentStore, keywords: KeywordIndex | None
+    asked: str,
+    is_quoted: bool,
+    documents: DocumentStore,
+    keywords: KeywordIndex | None,
+    permitted: NDArray[np.bool_] | None,
 ) -> tuple[set[int], set[int], set[int]]:
     """Rows that hold a string: as words side by side, as a token, as a token of equal case."""
     by_case_alone = not is_quoted and is_camel_case(asked)
@@ -107,7 +119,8 @@ def _rows_holding(
     if keywords is not None:
         # CamelCase is cut at its humps; who writes it all small has not cut it.
         for phrase in {tuple(words(asked)), tuple(words(asked.lower()))}:
-            by_words.update(keywords.rows_with_phrase(phrase).tolist())
+            rows = keywords.rows_with_phrase(phrase)
+            by_words.update((rows if permitted is None else rows[permitted[rows]]).tolist())
     if len(by_words) > _MOST_READ:
         return by_words, by_words | by_token, by_case
     written, folded = literal_pattern(asked), literal_pattern(asked, ignore_case=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
@@ -12,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.words import words
 from ingest.documents import Document
 from ingest.errors import IndexNotFoundError, QueryError
 from pipeline.search.answer import Answer, FacetValue, ShownPassage
@@ -38,20 +42,23 @@ from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.search.spelling import Speller
 from pipeline.search.steering import steering_of
-from pipeline.search.suggesting import Suggester, Suggestion
+from pipeline.search.suggesting import Suggester, Suggestion, table_within
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
     default_data_dir,
 )
-from pipeline.version.keyword_index import Alternative, KeywordIndex
+from pipeline.version.keyword_index import Alternative
 from pipeline.version.open_version import OpenVersion, open_version
+from pipeline.version.permitted import OpenColumns, permit
 from pipeline.version.spelling import SPELLING_FOLDER, read_spelling
 from pipeline.version.suggestions import SUGGESTIONS_FOLDER, read_suggestions
 
 __all__ = ["Searcher"]
 
 _N_FACET_VALUES = 100
+_MAX_NARROWED = 32
+_logger = logging.getLogger(__name__)
 
 
 class Searcher:
@@ -87,8 +94,11 @@ class Searcher:
         self._words = QueryWords(version.manifest.languages, version.manifest.synonyms)
         self._reranked = RerankMemory()
         # A cache around a method would keep the searcher, and with it all its files, alive.
-        rarity = partial(_rarity, version.keywords, version.manifest.n_documents)
-        self._rarity = lru_cache(maxsize=10_000)(rarity)
+        frequency = lru_cache(maxsize=10_000)(partial(_frequency, version))
+        self._frequency: Callable[[str], int] = frequency
+        self._rarity = lru_cache(maxsize=10_000)(partial(_rarity, version, frequency))
+        self._narrowed: OrderedDict[str, Searcher] = OrderedDict()
+        self._narrowing = threading.Lock()
 
     @classmethod
     def open(
@@ -146,7 +156,36 @@ class Searcher:
     @property
     def n_documents(self) -> int:
         """How many documents the version holds."""
+        if self._version.permitted is not None:
+            return int(np.count_nonzero(self._version.permitted))
         return self._version.manifest.n_documents
+
+    def within(self, filter: str) -> Searcher:
+        """The same version, answering as if it held only the documents a filter is true of.
+
+        Nothing that is answered names other documents, their fields, values or words: phrases are
+        not suggested, words are not corrected, and the encoders that were fitted to all documents
+        are not to be asked by themselves. What is counted over all documents still shapes scores:
+        how rare a word is that some document left also holds, and the spaces of ``tfidf`` and
+        ``word2vec``.
+
+        Parameters
+        ----------
+        filter
+            Condition on metadata. A field that no document has is one without values; where the
+            condition cannot be read, no document is left.
+        """
+        with self._narrowing:
+            if filter not in self._narrowed:
+                permitted = _rows_within(filter, self._version)
+                narrow = permit(self._version, permitted)
+                self._narrowed[filter] = Searcher(
+                    narrow, collection=self.collection, ranking=self.ranking
+                )
+            self._narrowed.move_to_end(filter)
+            while len(self._narrowed) > _MAX_NARROWED:
+                self._narrowed.popitem(last=False)
+            return self._narrowed[filter]
 
     def warm(self) -> None:
         """Load every model, so that the first query is as fast as the rest."""
@@ -195,7 +234,12 @@ class Searcher:
     @cached_property
     def _suggester(self) -> Suggester | None:
         table = read_suggestions(self._version.folder / SUGGESTIONS_FOLDER)
-        return None if table is None else Suggester(table, self._version.documents, self._speller)
+        if table is None:
+            return None
+        permitted = self._version.permitted
+        if permitted is not None:
+            table = table_within(table, self._version.documents, permitted)
+        return Suggester(table, self._version.documents, self._speller)
 
     def suggest(self, typed: str, limit: int = 8, *, filter: str | None = None) -> list[Suggestion]:
         """Complete what is being typed by titles and frequent phrases, likeliest first.
@@ -215,6 +259,9 @@ class Searcher:
         if self._suggester is None:
             return []
         allowed = parse_filter(filter).rows(self._version.metadata) if filter else None
+        permitted = self._version.permitted
+        if permitted is not None:
+            allowed = permitted if allowed is None else allowed & permitted
         return self._suggester.complete(typed, limit, allowed=allowed)
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
@@ -317,7 +364,14 @@ class Searcher:
         defaults = self.ranking.weights_over(self.signals, query.signals)
         names = self._signal_names(query, defaults)
         with clock.stage("encode"):
-            scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords, steering)
+            scorers = scorers_for(
+                self._version,
+                names,
+                parsed.meaning,
+                parsed.keywords,
+                steering,
+                known=self._known_part(parsed.meaning),
+            )
         with clock.stage("retrieve"):
             return retrieve(
                 scorers,
@@ -357,6 +411,8 @@ class Searcher:
 
     @cached_property
     def _speller(self) -> Speller | None:
+        if self._version.permitted is not None:
+            return None  # corrects toward words of any document
         vocabulary = read_spelling(self._version.folder / SPELLING_FOLDER)
         return None if vocabulary is None else Speller(vocabulary)
 
@@ -374,7 +430,13 @@ class Searcher:
         # Who asks for one signal by name wants to see that signal's own retrieval.
         if query.signals is not None and len(query.signals) == 1:
             return Exactness()
-        return find_exact(query.text, parsed, self._version.documents, self._version.keywords)
+        return find_exact(
+            query.text,
+            parsed,
+            self._version.documents,
+            self._version.keywords,
+            self._version.permitted,
+        )
 
     def _signal_names(self, query: Query, defaults: Mapping[str, float]) -> list[str]:
         for name in query.signals or ():
@@ -397,9 +459,9 @@ class Searcher:
     def _allowed(
         self, query: Query, parsed: ParsedText, left_out: Sequence[int]
     ) -> NDArray[np.bool_] | None:
-        masks = []
+        masks = [] if self._version.permitted is None else [self._version.permitted]
         if left_out:
-            shown = np.ones(self.n_documents, np.bool_)
+            shown = np.ones(self._version.manifest.n_documents, np.bool_)
             shown[left_out] = False
             masks.append(shown)
         if query.filter and query.filter.strip():
@@ -438,8 +500,15 @@ class Searcher:
         return max(known, default=self._rarity(stem))
 
     def _is_known(self, stem: str) -> bool:
-        return self._version.keywords is not None and bool(
-            self._version.keywords.document_frequency(stem)
+        return bool(self._frequency(stem))
+
+    def _known_part(self, meaning: str) -> str:
+        """A text without the words that none of the permitted documents holds."""
+        keywords, permitted = self._version.keywords, self._version.permitted
+        if keywords is None or permitted is None:
+            return meaning
+        return " ".join(
+            word for word in words(meaning) if any(map(self._is_known, self._words.forms(word)))
         )
 
     def _facets(
@@ -453,11 +522,28 @@ class Searcher:
         return facets
 
 
-def _rarity(keywords: KeywordIndex | None, n_documents: int, stem: str) -> float:
+def _frequency(version: OpenVersion, stem: str) -> int:
+    """How many documents hold a stem; 0 where none that may be seen does."""
+    keywords, permitted = version.keywords, version.permitted
+    if keywords is None or (permitted is not None and not keywords.any_has(stem, permitted)):
+        return 0
+    return keywords.document_frequency(stem)
+
+
+def _rarity(version: OpenVersion, frequency: Callable[[str], int], stem: str) -> float:
     """Most a document can score for one occurrence of a stem in the query."""
-    if keywords is None:
+    if version.keywords is None:
         return 1.0
-    return best_possible_bm25([(keywords.document_frequency(stem), 1)], n_documents)
+    return best_possible_bm25([(frequency(stem), 1)], version.manifest.n_documents)
+
+
+def _rows_within(filter: str, version: OpenVersion) -> NDArray[np.bool_]:
+    n_documents = version.manifest.n_documents
+    try:
+        return parse_filter(filter).rows(OpenColumns(version.metadata, n_documents))
+    except QueryError as error:
+        _logger.warning("no document is shown, for %r cannot be asked: %s", filter, error)
+        return np.zeros(n_documents, np.bool_)
 
 
 @dataclass

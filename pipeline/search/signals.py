@@ -266,6 +266,8 @@ def scorers_for(
     meaning: str,
     keywords: KeywordQuery,
     steering: Steering,
+    *,
+    known: str | None = None,
 ) -> dict[str, Scorer]:
     """Bind signals of a version to one query.
 
@@ -279,6 +281,9 @@ def scorers_for(
         Documents that move its embeddings.
     keywords
         Words to match.
+    known
+        What of the text the encoders that were fitted to the documents get to read; all of it
+        when ``None``.
     """
     scorers: dict[str, Scorer] = {}
     for name in names:
@@ -287,8 +292,9 @@ def scorers_for(
             continue
         index = version.vectors[name]
         embedding = np.zeros(index.dimension, np.float32)
-        if meaning.strip():
-            embedding = version.encoders[name].encode_queries([meaning])[0]
+        text = meaning if known is None or name == "bert" else known
+        if text.strip():
+            embedding = version.encoders[name].encode_queries([text])[0]
         if steering:
             embedding = steering.steer(version, name, embedding)
         if version.manifest.signals[name].rows == "passages":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ingest.errors import QueryError
 from pipeline.search.spelling import Speller
 from pipeline.version.document_store import DocumentStore
-from pipeline.version.suggestions import PHRASE, SuggestionTable, fold_typed
+from pipeline.version.suggestions import PHRASE, SuggestionTable, fold_typed, shown_title
 
-__all__ = ["MAX_SUGGESTIONS", "Suggester", "Suggestion"]
+__all__ = ["MAX_SUGGESTIONS", "Suggester", "Suggestion", "table_within"]
 
 MAX_SUGGESTIONS = 50
 _LONGEST_TYPED = 200
@@ -162,3 +162,27 @@ class Suggester:
         better.append(self._speller.corrected_beginning(last) or last)
         corrected = " ".join(better)
         return corrected if corrected != folded else None
+
+
+def table_within(
+    table: SuggestionTable, documents: DocumentStore, permitted: NDArray[np.bool_]
+) -> SuggestionTable:
+    """The same entries, each title that of the first permitted document which has it.
+
+    Parameters
+    ----------
+    permitted
+        Documents that may be told, bool, shape (n_documents,).
+    """
+    rows = table.rows.copy()
+    # Titles are kept once, with their first document, which may be another's namesake.
+    later = np.setdiff1d(np.flatnonzero(permitted), rows)
+    for row, title, _ in documents.titles_and_texts(later.tolist()):
+        shown = shown_title(title)
+        places = table.places(fold_typed(shown))
+        for number in table.entries[places][table.is_first[places]].tolist():
+            held = int(rows[number])
+            if held != PHRASE and table.entry(number) == shown:
+                rows[number] = row if not permitted[held] else min(held, row)
+                break
+    return replace(table, rows=rows)

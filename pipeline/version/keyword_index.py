@@ -32,6 +32,9 @@ _WRITER_BYTES = 128_000_000
 # tantivy walks a boolean query recursively for each clause; a pasted page has no more meaning.
 MAX_QUERY_STEMS = 512
 
+# Of the documents that contain a stem, so many mostly tell whether some of others do.
+_FIRST_READ = 1000
+
 
 def indexable(found: Iterable[str]) -> list[str]:
     """Leave out what is too long for a word: encoded data, say, pasted into a text.
@@ -259,6 +262,19 @@ class KeywordIndex:
         """How many documents contain a stem."""
         with _read_errors(self._folder):
             return int(self._searcher.doc_freq("stems", stem))
+
+    def any_has(self, stem: str, rows: NDArray[np.bool_]) -> bool:
+        """Whether any of some documents, bool of shape (n_documents,), contains a stem."""
+        n_with, n_read = self.document_frequency(stem), _FIRST_READ
+        while n_with:
+            with _read_errors(self._folder):
+                found = self._searcher.search(self._stem(stem), n_read)
+                if rows[self._read(found.hits)[0]].any():
+                    return True
+            if n_read >= n_with:
+                break
+            n_read = n_with
+        return False
 
     def _read(self, hits: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         rows = np.array(

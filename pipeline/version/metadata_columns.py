@@ -226,6 +226,25 @@ class Column:
             result[filled] = np.minimum.reduceat(self.codes, self.offsets[:-1][filled])
         return result
 
+    def of_rows(self, kept: NDArray[np.bool_]) -> Column:
+        """The column as if only some documents had the field; rows stay what they are.
+
+        Parameters
+        ----------
+        kept
+            bool, shape (n_documents,).
+        """
+        lengths = np.diff(self.offsets)
+        used, codes = np.unique(self.codes[np.repeat(kept, lengths)], return_inverse=True)
+        offsets = np.concatenate([[0], np.cumsum(lengths * kept)]).astype(np.int64)
+        values = [self.values[code] for code in used.tolist()]
+        # Of other values there may be another kind, which has them in another order.
+        kind = _kind(values)
+        order = sorted(range(len(values)), key=lambda code: _sort_key(values[code], kind))
+        rank = np.empty(len(values), np.int32)
+        rank[order] = np.arange(len(values), dtype=np.int32)
+        return Column(self.name, kind, [values[code] for code in order], rank[codes], offsets)
+
     def _bound(self, text: str, *, upper: bool = False) -> float | None:
         if self.kind == "number":
             return parse_number(text)

@@ -102,6 +102,11 @@ class OpenVersion:
     """One immutable version, memory-mapped; safe to share among threads.
 
     While it lives, no process prunes the version.
+
+    Parameters
+    ----------
+    permitted
+        bool, shape (n_documents,): the documents that may be seen; all of them when ``None``.
     """
 
     folder: Path
@@ -114,6 +119,7 @@ class OpenVersion:
     encoders: dict[str, Encoder]
     hold: VersionHold
     passage_words: PassageWords | None = None
+    permitted: NDArray[np.bool_] | None = None
 
     @property
     def signals(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ __all__ = [
     "SuggestionTable",
     "fold_typed",
     "read_suggestions",
+    "shown_title",
     "write_suggestions",
 ]
 
@@ -108,6 +109,11 @@ def fold_typed(text: str) -> str:
     return _SPACES.sub(" ", folded).lstrip()
 
 
+def shown_title(title: str) -> str:
+    """A title as it is suggested: one line, at most 200 characters."""
+    return _SPACES.sub(" ", title).strip()[:_LONGEST_TITLE].rstrip()
+
+
 def write_suggestions(
     folder: Path,
     documents: Iterable[tuple[str, str]],
@@ -127,7 +133,7 @@ def write_suggestions(
     step = max(1, -(-n_documents // _COUNTED_DOCUMENTS))
     known: dict[str, int] = {}
     for row, (title, text) in enumerate(documents):
-        shown = _SPACES.sub(" ", title).strip()[:_LONGEST_TITLE].rstrip()
+        shown = shown_title(title)
         if shown:
             known.setdefault(shown, row)
         if row % step == 0:

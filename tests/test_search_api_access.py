@@ -1,0 +1,459 @@
+"""What a key may not see is not there: for every operation, whatever is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from conftest import make_library
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from ingest.documents import Document
+from pipeline.encoding.build import build_version
+from pipeline.encoding.settings import IndexSettings
+from pipeline.version.collection import CollectionFolder
+from search_api.addresses import path_of_doc_id
+from search_api.keys import KeyStore
+from search_api.routes import ALL_OPERATIONS
+from web import Settings, create_app
+
+API = "/api/v1"
+# Every hidden document has all of these; no other document has any.
+MARKERS = ("zzident", "zztitle", "zzword", "zzfield", "zzvalue", "zzname", "zzlink", "zzother")
+WORDS = ("file", "socket", "open", "date", "string", "zzword", "zztitle", "zzwrod", "quaternion")
+PUBLIC = "level:public"
+
+
+def _public() -> list[Document]:
+    return [
+        Document(
+            document.doc_id,
+            document.title,
+            document.text,
+            url=document.url,
+            metadata={**document.metadata, "level": "public"},
+            names=document.names,
+        )
+        for document in make_library()
+    ]
+
+
+def _secret(number: int) -> Document:
+    shared = "File and folder" if number % 2 else f"Zztitle {number}"
+    return Document(
+        f"zzident/{number}",
+        shared,
+        f"The zzword of the open file is read by the socket. The zzword socket {number} opens.",
+        url=f"https://zzlink.example/{number}",
+        metadata={"level": "secret", "zzfield": f"zzvalue{number}", "subject": f"zzvalue{number}"},
+        names=(f"zzname.{number}", "quaternion"),
+    )
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Keys by what they are bound to."""
+
+    filtered: str
+    one_collection: str
+    everything: str
+    of_scope: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSettings) -> Path:
+    folder = tmp_path_factory.mktemp("access")
+    secret = [_secret(number) for number in range(12)]
+    other = Document("zzother", "Zzother", "Zzother zzword.", metadata={"level": "public"})
+    for name, documents in {
+        "mixed": [*_public(), *secret],
+        "clean": _public(),
+        "zzother": [other, *secret],
+    }.items():
+        build_version(CollectionFolder(folder, name), documents, settings=tiny_settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def keys(data_dir: Path) -> _Keys:
+    store = KeyStore(data_dir)
+    scopes = ("search", "write", "admin")
+    return _Keys(
+        store.create("f", ["search"], collections=["clean", "mixed"], filter=PUBLIC)[1],
+        store.create("c", scopes, collections=["clean"])[1],
+        store.create("e", scopes)[1],
+        {name: store.create(name, [name])[1] for name in scopes},
+    )
+
+
+@pytest.fixture(scope="module")
+def app(data_dir: Path, keys: _Keys) -> Flask:
+    return create_app(Settings(data_dir, "mixed", keys_required=True))
+
+
+@pytest.fixture(scope="module")
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One request; the collection is named apart, so that it can be asked of another."""
+
+    operation: str
+    method: str
+    path: str
+    asks: dict[str, Any]
+    content_type: str = "application/json"
+    body: str = ""
+
+    def send(self, client: FlaskClient, key: str | None, collection: str | None) -> TestResponse:
+        named = {} if collection is None else {"collection": collection}
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        if self.operation == "searchBatch":
+            queries = [{**query, **named} for query in self.asks["queries"]]
+            return client.post(API + self.path, json={"queries": queries}, headers=headers)
+        if self.method == "GET" or self.body or self.operation.startswith("write:"):
+            return client.open(
+                API + self.path,
+                method=self.method,
+                query_string={**self.asks, **named},
+                data=self.body or None,
+                content_type=self.content_type if self.method != "GET" else None,
+                headers=headers,
+            )
+        return client.open(
+            API + self.path, method=self.method, json={**self.asks, **named}, headers=headers
+        )
+
+
+Given: TypeAlias = st.SearchStrategy[Any]
+Requests: TypeAlias = st.SearchStrategy[_Request]
+_text = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
+_queries = st.one_of(
+    _text,
+    st.sampled_from(
+        [
+            "zzident/1",
+            "Zztitle 2",
+            '"zzword socket"',
+            "+zzword file",
+            "file -zzword",
+            "zzfield:zzvalue1 file",
+            "-zzfield:zzvalue1",
+            "zzname.3",
+            "quaternion",
+            "File and folder",
+            "level:secret file",
+            "opne flie",
+            "zzwordd",
+        ]
+    ),
+)
+_ids = st.sampled_from(
+    ["files/01", "text/03", "title-only", "zzident/1", "zzident/3", "nothing/1", "zzother"]
+)
+_points = st.lists(
+    st.one_of(
+        st.builds(lambda v: {"text": v}, _text),
+        st.builds(lambda v: {"document": v}, _ids),
+        st.builds(lambda v: {"word": v}, st.sampled_from(WORDS)),
+    ),
+    min_size=1,
+    max_size=3,
+)
+_filters = st.sampled_from(
+    [
+        "level:secret",
+        "NOT level:public",
+        "level:public OR level:secret",
+        "zzfield:zzvalue1",
+        "NOT zzfield:zzvalue1",
+        "zzfield:[a TO z]",
+        "number:[1 TO 5]",
+        "subject:zzvalue1",
+        ") OR (level:secret",
+        'level:public" OR level:secret',
+    ]
+)
+_options = st.fixed_dictionaries(
+    {"k": st.sampled_from([3, 100])},
+    optional={
+        "filter": _filters,
+        "facets": st.sampled_from(["level", "subject", "subject,tags", "zzfield"]),
+        "sort": st.sampled_from(["number", "subject:desc", "zzfield"]),
+        "signals": st.sampled_from(["bm25", "bert", "bm25,bert"]),
+    },
+)
+_steered = st.fixed_dictionaries(
+    {}, optional={"like": st.lists(_ids, max_size=2), "unlike": st.lists(_ids, max_size=1)}
+)
+
+
+def _request(operation: str, method: str, path: str, **asks: Given) -> Requests:
+    built = st.fixed_dictionaries(asks)
+    return st.builds(lambda given: _Request(operation, method, path, given), built)
+
+
+def _with_options(operation: str, method: str, path: str, **asks: Given) -> Requests:
+    return st.builds(
+        lambda given, options: _Request(operation, method, path, {**options, **given}),
+        st.fixed_dictionaries(asks),
+        _options,
+    )
+
+
+def _on_document(operation: str, below: str, options: Given) -> Requests:
+    return st.builds(
+        lambda doc_id, given: _Request(
+            operation, "GET", f"/documents/{path_of_doc_id(doc_id)}{below}", given
+        ),
+        _ids,
+        options,
+    )
+
+
+REQUESTS = {
+    "search": _with_options("search", "GET", "/search", q=_queries, explain=st.just("words")),
+    "searchByBody": st.builds(
+        lambda q, options, steered: _Request(
+            "searchByBody", "POST", "/search", {"q": q, **options, **steered, "collapse": True}
+        ),
+        _queries,
+        _options.map(lambda options: {n: v for n, v in options.items() if n != "sort"}),
+        _steered,
+    ),
+    "searchBatch": _request(
+        "searchBatch",
+        "POST",
+        "/search/batch",
+        queries=st.lists(st.fixed_dictionaries({"q": _queries}), min_size=1, max_size=3),
+    ),
+    "recommend": _with_options(
+        "recommend", "POST", "/recommend", liked=st.lists(_ids, min_size=1, max_size=2)
+    ),
+    "suggest": _request(
+        "suggest",
+        "GET",
+        "/suggest",
+        q=st.sampled_from(
+            ["z", "zz", "zzw", "zztit", "Zztitel", "f", "file a", "op", "the zzw", "socket", "q"]
+        ),
+        limit=st.sampled_from([5, 50]),
+    ),
+    "document": _on_document("document", "", st.just({})),
+    "passages": _on_document("passages", "/passages", st.just({})),
+    "similarDocuments": _on_document("similarDocuments", "/similar", _options),
+    "encode": _request(
+        "encode",
+        "POST",
+        "/embeddings",
+        texts=st.lists(_text, min_size=1, max_size=2),
+        encoder=st.sampled_from(["bert", "tfidf", "word2vec"]),
+    ),
+    "neighbors": _request(
+        "neighbors",
+        "POST",
+        "/neighbors",
+        positive=_points,
+        among=st.sampled_from(["documents", "words"]),
+        encoder=st.sampled_from([None, "bert", "tfidf", "word2vec"]),
+        k=st.just(100),
+    ),
+    "similarity": st.builds(
+        lambda points, encoder: _Request(
+            "similarity",
+            "POST",
+            "/similarity",
+            {"first": points[0], "second": points[-1], "encoder": encoder},
+        ),
+        _points,
+        st.sampled_from([None, "bert", "tfidf", "word2vec"]),
+    ),
+    "versions": _request("versions", "GET", "/versions"),
+    "version": _request("version", "GET", "/versions/x"),
+    "activateVersion": _request("activateVersion", "POST", "/versions/x/activate"),
+    "verifyVersion": _request("verifyVersion", "POST", "/versions/x/verify"),
+}
+# These take no collection; they have tests of their own below.
+WITHOUT_COLLECTION = {"health", "live", "ready"}
+WRITES = [
+    _Request("write:put", "PUT", "/documents/new", {}, body='{"text": "A new document."}'),
+    _Request("write:delete", "DELETE", "/documents/zzident/1", {}),
+    _Request(
+        "write:bulk",
+        "POST",
+        "/documents",
+        {},
+        content_type="application/x-ndjson",
+        body='{"id": "a", "text": "b"}\n',
+    ),
+    _Request("write:reindex", "POST", "/reindex", {}),
+    _Request("write:task", "GET", "/tasks/zzword", {}),
+    _Request("write:tasks", "GET", "/tasks", {}),
+]
+_any_request = st.sampled_from(sorted(REQUESTS)).flatmap(lambda name: REQUESTS[name])
+
+
+def test_every_operation_is_tried() -> None:
+    named = {operation.name for group in ALL_OPERATIONS for operation in group.all}
+    assert named <= REQUESTS.keys() | WITHOUT_COLLECTION
+
+
+def _told(response: TestResponse) -> str:
+    """All of an answer, headers too."""
+    headers = "\n".join(f"{name}: {value}" for name, value in response.headers)
+    return f"{headers}\n{response.text}".lower()
+
+
+def _assert_no_marker(request: _Request, response: TestResponse) -> None:
+    asked = f"{request.path} {json.dumps(request.asks)}".lower()
+    told = _told(response)
+    for marker in MARKERS:
+        if marker not in asked:
+            assert marker not in told, (request, told)
+    # Nor anything of which only a part was asked.
+    for found in re.findall(r"zz(?:value|ident/|title |name\.)\d+", told):
+        assert found in asked, (request, found)
+
+
+def _comparable(response: TestResponse) -> object:
+    """What must not depend on documents that are not seen; scores may, through statistics."""
+    content = response.get_json(force=True)
+    if response.status_code >= 400:
+        return response.status_code, re.sub(r"clean|mixed|zzother|nope", "*", response.text)
+    entries = [entry.get("answer") or entry for entry in content.get("answers", [content])]
+    found = []
+    for entry in entries:
+        ids = [hit["doc_id"] for hit in entry.get("hits", ())]
+        found.append(
+            {
+                "status": entry.get("status"),
+                "total": entry.get("total"),
+                "facets": entry.get("facets"),
+                "did_you_mean": entry.get("did_you_mean"),
+                "hits": sorted(ids) if len(ids) == entry.get("total") else len(ids),
+                "suggestions": entry.get("suggestions"),
+                "document": [entry.get(name) for name in ("doc_id", "text", "metadata", "names")],
+                "passages": entry.get("passages"),
+                "embeddings": entry.get("embeddings"),
+                "neighbors": entry.get("neighbors"),
+                "similarity": entry.get("similarity"),
+            }
+        )
+    return response.status_code, found
+
+
+@given(request=_any_request)
+@settings(max_examples=250, deadline=None)
+def test_nothing_of_documents_outside_a_keys_filter_is_told(
+    client: FlaskClient, keys: _Keys, request: _Request
+) -> None:
+    mixed = request.send(client, keys.filtered, "mixed")
+    _assert_no_marker(request, mixed)
+    assert mixed.status_code < 500
+    clean = request.send(client, keys.filtered, "clean")
+    assert _comparable(mixed) == _comparable(clean)
+    if "Cache-Control" in mixed.headers:
+        assert mixed.headers["Cache-Control"].startswith(("private", "no-store"))
+
+
+@given(request=_any_request)
+@settings(max_examples=100, deadline=None)
+def test_another_collection_is_as_one_that_is_not_there(
+    client: FlaskClient, keys: _Keys, request: _Request
+) -> None:
+    for key in (keys.filtered, keys.one_collection):
+        hidden = request.send(client, key, "zzother")
+        assert _comparable(hidden) == _comparable(request.send(client, key, "nope"))
+        assert hidden.status_code == 200 or hidden.status_code >= 400
+        if request.operation != "searchBatch":
+            assert hidden.status_code in {400, 403, 404}
+
+
+@pytest.mark.parametrize("request_", WRITES, ids=lambda request: str(request.operation))
+def test_writing_elsewhere_than_in_a_keys_own_collections_is_refused(
+    client: FlaskClient, keys: _Keys, data_dir: Path, request_: _Request
+) -> None:
+    before = sorted(path for path in data_dir.rglob("*") if "state" not in path.parts)
+    hidden = request_.send(client, keys.one_collection, "zzother")
+    assert hidden.status_code == 404
+    assert _comparable(hidden) == _comparable(request_.send(client, keys.one_collection, "nope"))
+    assert request_.send(client, keys.filtered, "mixed").status_code == 403
+    assert sorted(path for path in data_dir.rglob("*") if "state" not in path.parts) == before
+    assert not (data_dir / "zzother" / "state" / "writes.sqlite").exists()
+
+
+def test_several_collections_are_refused_as_one(client: FlaskClient, keys: _Keys) -> None:
+    for others in ("clean,zzother", "zzother,clean", "mixed,zzother"):
+        asked = _Request("search", "GET", "/search", {"q": "file"})
+        hidden = asked.send(client, keys.filtered, others)
+        assert hidden.status_code == 404
+        missing = asked.send(client, keys.filtered, others.replace("zzother", "nope"))
+        assert _comparable(hidden) == _comparable(missing)
+    both = asked.send(client, keys.filtered, "clean,mixed").get_json()
+    totals = {entry["collection"]: entry["total"] for entry in both["collections"]}
+    assert totals["clean"] == totals["mixed"]
+
+
+def test_versions_of_another_collection_cannot_be_named(
+    client: FlaskClient, keys: _Keys, data_dir: Path
+) -> None:
+    theirs = CollectionFolder(data_dir, "zzother").current()
+    headers = {"X-API-Key": keys.one_collection}
+    for path in (f"search?q=x&version={theirs}", f"search?q=x&collection=zzother&version={theirs}"):
+        assert client.get(f"{API}/{path}", headers=headers).status_code == 404
+    assert client.get(f"{API}/versions/{theirs}", headers=headers).status_code == 404
+
+
+def test_health_tells_of_a_keys_own_collections_alone(
+    client: FlaskClient, keys: _Keys, data_dir: Path
+) -> None:
+    def health(key: str) -> dict[str, Any]:
+        told = client.get(f"{API}/health", headers={"X-API-Key": key})
+        return {} if told.status_code != 200 else dict(told.get_json())
+
+    told = health(keys.filtered)
+    assert told["default_collection"] == "mixed"
+    counts = {entry["collection"]: entry["documents"] for entry in told["collections"]}
+    assert counts == {"clean": len(_public()), "mixed": len(_public())}
+    assert health(keys.one_collection)["default_collection"] == "clean"
+    assert [e["collection"] for e in health(keys.one_collection)["collections"]] == ["clean"]
+    assert len(health(keys.everything)["collections"]) == 3
+    anybody = client.get(f"{API}/health/ready")
+    assert anybody.get_json() == {"status": "ok", "collection": None, "version": None}
+    watcher = client.get(f"{API}/health/ready", headers={"X-API-Key": keys.everything})
+    assert watcher.get_json()["collection"] == "mixed"
+    assert client.get(f"{API}/health/live").get_json() == {"status": "ok"}
+
+
+@given(request=st.one_of(_any_request, st.sampled_from(WRITES)))
+@settings(max_examples=60, deadline=None)
+def test_a_key_without_the_scope_learns_nothing(
+    client: FlaskClient, keys: _Keys, request: _Request
+) -> None:
+    scopes = {op.name: op.scope for group in ALL_OPERATIONS for op in group.all}
+    needed = scopes.get(request.operation, "write")
+    needed = "admin" if request.operation == "write:reindex" else needed
+    for scope, key in keys.of_scope.items():
+        if scope != needed:
+            refused = {
+                re.sub(r'"instance":"[^"]*"', "", request.send(client, key, name).text)
+                for name in ("mixed", "zzother", "nope", "../x")
+            }
+            assert len(refused) == 1
+            assert '"/problems/forbidden"' in refused.pop()
+    for nobody in (None, "trine_000000000000_" + "0" * 64, "x", keys.filtered[:-1]):
+        answer = request.send(client, nobody, "mixed")
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert answer.get_json(force=True)["type"] == "/problems/unauthorized"
+        assert nobody is None or nobody not in _told(answer).split(" ")
