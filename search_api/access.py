@@ -13,7 +13,7 @@ from flask import Flask, current_app, request
 
 from ingest.errors import TrineError
 
-__all__ = ["SCOPES", "Access", "ForbiddenError", "init_app", "require"]
+__all__ = ["SCOPES", "Access", "ForbiddenError", "init_app", "is_from_here", "require"]
 
 SCOPES = ("search", "write", "admin")
 _EXTENSION = "trine_access"
@@ -72,6 +72,13 @@ def require(scope: str) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and origin != request.host_url.rstrip("/"):
         raise ForbiddenError(f"this needs the scope {scope}: pages of other sites do not have it")
+
+
+def is_from_here() -> bool:
+    """Whether a request comes from this machine itself, and through no proxy that tells of it."""
+    if any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via")):
+        return False
+    return _is_loopback(request.remote_addr) and _is_loopback(_host_of(request.host))
 
 
 def _host_of(address: str) -> str | None:

@@ -23,11 +23,13 @@ from ingest.errors import (
     IndexNotFoundError,
     ModelNotFoundError,
     QueryError,
+    QueryTimeoutError,
     TrineError,
     WriteLogFullError,
 )
 from search_api.access import ForbiddenError
 from search_api.json_format import json_bytes
+from search_api.overload import OverloadedError
 from search_api.request_ids import request_id
 
 __all__ = [
@@ -114,6 +116,8 @@ ERROR_KINDS = MappingProxyType(
             "dimension-mismatch", "Embeddings and index do not fit", 500, _IN_THE_LOG
         ),
         WriteLogFullError: ProblemKind("write-log-full", "Too much waits to be indexed", 503),
+        QueryTimeoutError: ProblemKind("query-timeout", "The query takes too long", 503),
+        OverloadedError: ProblemKind("overloaded", "The server is busy", 503),
         UnknownTaskError: ProblemKind("unknown-task", "No such task", 404),
         NothingToReadError: ProblemKind("no-sources", "There are no sources to read", 409),
         ForbiddenError: ProblemKind("forbidden", "This needs a right the request lacks", 403),
@@ -148,6 +152,8 @@ _HTTP_DETAILS = MappingProxyType(
         413: "The body may have at most {limit:,} bytes.",
     }
 )
+
+_RETRY_AFTER_S = MappingProxyType({WriteLogFullError: "10", OverloadedError: "1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +211,11 @@ def problem_of(error: Exception) -> Problem:
             current_app.logger.warning(
                 "%s %s: %s (request %s)", request.method, quote(request.path), line, request_id()
             )
-        headers = (("Retry-After", "10"),) if isinstance(error, WriteLogFullError) else ()
+        headers = tuple(
+            ("Retry-After", seconds)
+            for kind_of_error, seconds in _RETRY_AFTER_S.items()
+            if isinstance(error, kind_of_error)
+        )
         return Problem(kind, kind.detail or line, getattr(error, "parameter", None), headers)
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = HTTP_KINDS.get(error.code) or ProblemKind(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
+import search_api.observing
+import search_api.overload
 import search_api.routes
 import search_api.writing
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api.access import Access
+from search_api.observing import Observing
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
+from search_api.request_ids import request_id
 from search_api.searchers import RerankSettings, SearcherPool
 from web import contract_page, pages
 
@@ -45,6 +50,8 @@ class Settings:
         Whether requests from this machine may write documents.
     admin
         Whether requests from this machine may do what changes the collections.
+    observing
+        What is noted about requests.
     """
 
     data_dir: Path | None = None
@@ -52,6 +59,7 @@ class Settings:
     reranking: RerankSettings | None = None
     writable: bool = False
     admin: bool = False
+    observing: Observing = field(default_factory=Observing)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -71,6 +79,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     access = Access(write=chosen.writable, admin=chosen.admin)
     search_api.routes.init_app(app, pool, access)
+    search_api.observing.init_app(app, chosen.observing)
+    search_api.overload.init_app(app)
     search_api.writing.init_app(app)
     pages.init_app(app)
     contract_page.init_app(app)
@@ -85,7 +95,13 @@ def handle_error(error: Exception) -> Response | HTTPException:
         return error
     problem = problem_of(error)
     if problem.kind is INTERNAL_ERROR:
-        current_app.logger.error("error at %s %s", request.method, request.path, exc_info=error)
+        current_app.logger.error(
+            "error at %s %s (request %s)",
+            request.method,
+            quote(request.path),
+            request_id(),
+            exc_info=error,
+        )
     if request.path.startswith("/api/"):
         return problem_response(problem)
     return pages.problem_page(problem)

@@ -19,8 +19,10 @@ from pipeline.command_line.options import Place, common_options, print_json
 from pipeline.search.query import MAX_RERANK_DEPTH, RERANK_BUDGET_MS, RERANK_DEPTH
 from pipeline.version.collection import CollectionFolder, default_data_dir, list_collections
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
+from search_api.observing import TIME_LIMIT_S, Observing
 from search_api.searchers import RerankSettings
 from web.app import Settings
+from web.logs import LOG_FORMATS
 from web.server import DEFAULT_PORT, serve_forever
 
 __all__ = ["demo", "serve"]
@@ -83,6 +85,23 @@ def _address_options(command: Command) -> Command:
     is_flag=True,
     help="Let requests from this machine list, verify and activate versions.",
 )
+@click.option(
+    "--log-format",
+    default="none",
+    show_default=True,
+    type=click.Choice(LOG_FORMATS),
+    help="One line a request on standard error: as JSON, as text, or not at all.",
+)
+@click.option(
+    "--log-queries", is_flag=True, help="Keep what is searched for, in a query log and in the log."
+)
+@click.option(
+    "--time-limit",
+    default=TIME_LIMIT_S,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds after which a search is given up.",
+)
 @common_options
 def serve(
     *,
@@ -94,6 +113,9 @@ def serve(
     rerank_budget_ms: float,
     writable: bool,
     admin: bool,
+    log_format: str,
+    log_queries: bool,
+    time_limit: float,
     place: Place,
 ) -> None:
     """Serve the search page and the JSON API."""
@@ -105,7 +127,15 @@ def serve(
         # Reads files alone: no model may be loaded before the fork.
         check_reranker_folder(str(rerank), rerank)
         reranking = RerankSettings(str(rerank.absolute()), rerank_depth, rerank_budget_ms)
-    _serve(place, host, port, workers, reranking, writable=writable, admin=admin)
+    settings = Settings(
+        place.data_dir,
+        place.collection,
+        reranking,
+        writable,
+        admin,
+        Observing(log_queries=log_queries, time_limit_s=time_limit),
+    )
+    _serve(place, host, port, workers, settings, log_format=log_format)
 
 
 @click.command()
@@ -127,7 +157,7 @@ def demo(
     place = Place(data_dir or default_data_dir(), collection, as_json)
     if not _is_demo_indexed(place.folder):
         _index_demo(place)
-    _serve(place, host, port, workers)
+    _serve(place, host, port, workers, Settings(place.data_dir, place.collection))
 
 
 def _serve(
@@ -135,10 +165,9 @@ def _serve(
     host: str,
     port: int,
     workers: int,
-    reranking: RerankSettings | None = None,
+    settings: Settings,
     *,
-    writable: bool = False,
-    admin: bool = False,
+    log_format: str = "none",
 ) -> None:
     _warn_of_strangers(host)
 
@@ -148,8 +177,14 @@ def _serve(
         click.echo(f"Searching {place.collection!r} at {url} (Ctrl-C stops)", err=True)
 
     click.echo(f"Opening {place.collection!r} ...", err=True)
-    settings = Settings(place.data_dir, place.collection, reranking, writable, admin)
-    serve_forever(settings, host=host, port=port, workers=workers, when_ready=tell)
+    serve_forever(
+        settings,
+        host=host,
+        port=port,
+        workers=workers,
+        log_format=log_format,
+        when_ready=tell,
+    )
 
 
 def _warn_of_strangers(host: str) -> None:

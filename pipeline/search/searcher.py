@@ -34,11 +34,13 @@ from pipeline.search.query_words import QueryWords
 from pipeline.search.ranking import Retrieval, retrieve
 from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.reranking import RerankMemory
+from pipeline.search.retrieval_audit import Audit, Typicality, audit_query, typicality_of
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.search.spelling import Speller
 from pipeline.search.steering import steering_of
 from pipeline.search.suggesting import Suggester, Suggestion
+from pipeline.search.time_limit import check_time
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -216,6 +218,21 @@ class Searcher:
             return []
         allowed = parse_filter(filter).rows(self._version.metadata) if filter else None
         return self._suggester.complete(typed, limit, allowed=allowed)
+
+    @cached_property
+    def _typicality(self) -> Typicality | None:
+        return typicality_of(self._version)
+
+    def audit(self, text: str) -> Audit | None:
+        """Hold what bert's index proposes for a text against all it holds, and tell its drift.
+
+        Returns
+        -------
+        Audit or None
+            ``None`` where the version holds no such signal, or the text has no embedding.
+        """
+        typicality = self._typicality
+        return None if typicality is None else audit_query(self._version, typicality, text)
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of document rows, in the given order."""
@@ -469,6 +486,7 @@ class _Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        check_time()
         began = time.perf_counter()
         yield
         self.stages_ms[name] = (time.perf_counter() - began) * 1000
