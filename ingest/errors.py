@@ -16,6 +16,7 @@
     │   ├── IndexLockedError                 another writer holds the collection: who
     │   ├── WriteLogFullError                too many writes wait to be indexed: how many
     │   └── DimensionMismatchError(ValueError)  both numbers
+    ├── QueryTimeoutError                    a query takes longer than it may
     ├── QueryError(ValueError)               a parameter of a query: which, and what is allowed
     └── DocumentNotFoundError(LookupError)   no document has this id
 
@@ -40,6 +41,7 @@ __all__ = [
     "ModelNotFoundError",
     "NotFittedError",
     "QueryError",
+    "QueryTimeoutError",
     "TrineError",
     "WriteLogFullError",
 ]
@@ -133,6 +135,10 @@ class QueryError(TrineError, ValueError):
     def __init__(self, message: str, *, parameter: str | None = None) -> None:
         super().__init__(message)
         self.parameter = parameter
+
+
+class QueryTimeoutError(TrineError):
+    """A query takes longer than it may."""
 
 
 class DocumentNotFoundError(TrineError, LookupError):

@@ -26,9 +26,11 @@ __all__ = [
     "UnauthorizedError",
     "asker",
     "init_app",
+    "is_from_here",
     "is_loopback",
     "is_own_page",
     "key_of_request",
+    "keys_are_required",
     "may",
     "require",
     "sign_in_by",
@@ -140,6 +142,11 @@ def key_of_request() -> str | None:
     return request.headers.get("X-API-Key")
 
 
+def keys_are_required() -> bool:
+    """Whether the server answers nothing to those who show no key."""
+    return _state(current_app).allowed.keys_required
+
+
 def may(scope: str) -> bool:
     """Whether the current request has a scope."""
     try:
@@ -233,6 +240,13 @@ def _require_of_anybody(scope: str) -> None:
 def _state(app: Flask) -> _State:
     state: _State = app.extensions[_EXTENSION]
     return state
+
+
+def is_from_here() -> bool:
+    """Whether a request comes from this machine itself, and through no proxy that tells of it."""
+    if any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via")):
+        return False
+    return is_loopback(request.remote_addr) and is_loopback(_host_of(request.host))
 
 
 def _host_of(address: str) -> str | None:

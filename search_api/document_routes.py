@@ -10,6 +10,7 @@ from pipeline.search.searcher import Searcher
 from search_api.answer_models import DocumentAnswer, PassagesAnswer, SearchAnswer
 from search_api.caching import Answered
 from search_api.contract import Example, Operations
+from search_api.observing import searched
 from search_api.parameters import query_of
 from search_api.request_models import Place, SimilarParameters
 from search_api.snapshot import current_pool
@@ -69,7 +70,7 @@ def similar(asked: SimilarParameters, doc_id: str) -> Answered:
 
     def make() -> dict[str, object]:
         try:
-            return searcher.search(query).to_json()
+            return searched(searcher, query).to_json()
         except QueryError as error:
             if error.parameter == "like" and isinstance(error.__cause__, DocumentNotFoundError):
                 # Here the document is the address, not a parameter.

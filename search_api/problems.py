@@ -24,11 +24,13 @@ from ingest.errors import (
     IndexNotFoundError,
     ModelNotFoundError,
     QueryError,
+    QueryTimeoutError,
     TrineError,
     WriteLogFullError,
 )
 from search_api.access import ForbiddenError, UnauthorizedError
 from search_api.json_format import json_bytes
+from search_api.overload import OverloadedError
 from search_api.rate_limits import TooManyRequestsError
 from search_api.request_ids import request_id
 
@@ -98,6 +100,7 @@ class ProblemKind:
 _HEADERS: Mapping[type[TrineError], tuple[tuple[str, str], ...]] = MappingProxyType(
     {
         WriteLogFullError: (("Retry-After", "10"),),
+        OverloadedError: (("Retry-After", "1"),),
         UnauthorizedError: (("WWW-Authenticate", 'Bearer realm="trine"'),),
     }
 )
@@ -125,6 +128,8 @@ ERROR_KINDS = MappingProxyType(
             "dimension-mismatch", "Embeddings and index do not fit", 500, _IN_THE_LOG
         ),
         WriteLogFullError: ProblemKind("write-log-full", "Too much waits to be indexed", 503),
+        QueryTimeoutError: ProblemKind("query-timeout", "The query takes too long", 503),
+        OverloadedError: ProblemKind("overloaded", "The server is busy", 503),
         UnknownTaskError: ProblemKind("unknown-task", "No such task", 404),
         NothingToReadError: ProblemKind("no-sources", "There are no sources to read", 409),
         UnauthorizedError: ProblemKind("unauthorized", "This needs a valid API key", 401),

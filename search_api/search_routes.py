@@ -9,6 +9,7 @@ from pipeline.search.query import MAX_QUERY_CHARACTERS, RESULT_WINDOW
 from search_api.answer_models import BatchAnswer, SearchAnswer, SuggestAnswer
 from search_api.caching import Answered
 from search_api.contract import Example, Operations
+from search_api.observing import searched
 from search_api.parameters import (
     SearchRequest,
     query_of,
@@ -126,7 +127,7 @@ def recommend(asked: RecommendRequest) -> Answered:
     try:
         query = query_of(asked, asked.q or "", like=asked.liked, unlike=asked.disliked)
         searcher = current_pool().get(asked.collection, asked.version)
-        content = searcher.search(query).to_json()
+        content = searched(searcher, query).to_json()
     except QueryError as error:
         # The query knows them by other names.
         name = {"like": "liked", "unlike": "disliked"}.get(error.parameter or "")

@@ -99,6 +99,7 @@ class SearcherPool:
         self._current: dict[str, Searcher] = {}
         self._pinned: OrderedDict[tuple[str, str], _Pinned] = OrderedDict()
         self._refused: dict[str, tuple[str, float]] = {}
+        self._opened: weakref.WeakSet[Searcher] = weakref.WeakSet()
         self._follower: _Follower | None = None
 
     def get(self, collection: str | None = None, version: str | None = None) -> Searcher:
@@ -169,6 +170,11 @@ class SearcherPool:
         """Names of the collections to offer, sorted; those of evaluations are left out."""
         found = list_collections(self.data_dir)
         return [name for name in found if not name.startswith(_EVALUATION_PREFIX)]
+
+    @property
+    def n_open(self) -> int:
+        """How many versions are open, those included that only unfinished requests still have."""
+        return len(self._opened)
 
     def refresh(self) -> None:
         """Swap to whatever was published since; the pool's own thread calls this by itself."""
@@ -243,6 +249,7 @@ class SearcherPool:
 
     def _open(self, folder: CollectionFolder, version: str, *, must_answer: bool) -> Searcher:
         searcher = Searcher.open(folder.name, data_dir=self.data_dir, version=version, verify=True)
+        self._opened.add(searcher)
         try:
             searcher.warm()
             if self.reranking is not None:

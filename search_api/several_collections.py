@@ -17,6 +17,7 @@ from ingest.errors import QueryError
 from pipeline.search.answer import Answer, Hit
 from pipeline.search.query import MAX_K, Query
 from pipeline.search.searcher import Searcher
+from search_api.observing import searched
 from search_api.parameters import SearchRequest
 from search_api.snapshot import Snapshot
 
@@ -70,10 +71,10 @@ def answer_of(query: Query, searchers: Sequence[Searcher]) -> dict[str, object]:
         If the query cannot be asked, or not of several collections.
     """
     if len(searchers) == 1:
-        return searchers[0].search(query).to_json()
+        return searched(searchers[0], query).to_json()
     reach = query.page * query.k
     _check_of_several(query, reach)
-    answers = [searcher.search(replace(query, k=reach, page=1)) for searcher in searchers]
+    answers = [searched(searcher, replace(query, k=reach, page=1)) for searcher in searchers]
     merged = list(_merged(answers))[reach - query.k : reach]
     stages = list(dict.fromkeys(name for answer in answers for name in answer.stages_ms))
     reranked = [answer.rerank for answer in answers if answer.rerank is not None]

@@ -42,8 +42,10 @@ HOMES = {
     "tantivy": ("pipeline/version/keyword_index.py",),
     "rapidfuzz": ("pipeline/search/spelling.py",),
     "spellchecker": ("pipeline/version/dictionaries.py",),
+    "prometheus_client": ("search_api/metrics.py", "search_api/server_state.py"),
     "sqlite3": (
         "pipeline/version/document_store.py",
+        "pipeline/version/query_log.py",
         "pipeline/version/write_log.py",
         "pipeline/encoding/embedding_cache.py",
     ),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 from flask_cors import CORS
@@ -13,14 +14,18 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
+import search_api.observing
+import search_api.overload
 import search_api.routes
 from ingest.errors import QueryError
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api import rate_limits
 from search_api.access import Access, UnauthorizedError, require
 from search_api.contract import PREFIX
+from search_api.observing import Observing
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.rate_limits import RateLimit, RateLimiter
+from search_api.request_ids import request_id
 from search_api.searchers import RerankSettings, SearcherPool
 from web import contract_page, pages, sign_in
 
@@ -78,6 +83,8 @@ class Settings:
         Origins whose pages may ask the API, ``"*"`` for any: no others when empty.
     n_proxies
         How many proxies in front are trusted to say, by ``X-Forwarded-...``, who asks for what.
+    observing
+        What is noted about requests.
     """
 
     data_dir: Path | None = None
@@ -89,6 +96,7 @@ class Settings:
     rate_limit: RateLimit | None = None
     cors_origins: tuple[str, ...] = ()
     n_proxies: int = 0
+    observing: Observing = field(default_factory=Observing)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -108,6 +116,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     access = Access(chosen.writable, chosen.admin, chosen.keys_required)
     search_api.routes.init_app(app, pool, access)
+    search_api.observing.init_app(app, chosen.observing)
+    search_api.overload.init_app(app)
     pages.init_app(app)
     contract_page.init_app(app)
     sign_in.init_app(app, pool.data_dir)
@@ -134,7 +144,13 @@ def handle_error(error: Exception) -> BaseResponse | HTTPException:
         return error
     problem = problem_of(error)
     if problem.kind is INTERNAL_ERROR:
-        current_app.logger.error("error at %s %s", request.method, request.path, exc_info=error)
+        current_app.logger.error(
+            "error at %s %s (request %s)",
+            request.method,
+            quote(request.path),
+            request_id(),
+            exc_info=error,
+        )
     if request.path.startswith("/api/"):
         return problem_response(problem)
     if isinstance(error, UnauthorizedError) and "Authorization" not in request.headers:

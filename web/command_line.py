@@ -20,9 +20,11 @@ from pipeline.version.collection import CollectionFolder, default_data_dir, list
 from pipeline.version.manifest import Manifest, read_manifest, verify_files
 from search_api.access import is_loopback
 from search_api.keys import KeyStore
+from search_api.observing import TIME_LIMIT_S, Observing
 from search_api.rate_limits import RateLimit
 from search_api.searchers import RerankSettings
 from web.app import Settings, checked_origin
+from web.logs import LOG_FORMATS
 from web.server import DEFAULT_PORT, serve_forever
 
 __all__ = ["demo", "serve"]
@@ -115,6 +117,23 @@ def _address_options(command: Command) -> Command:
     type=click.IntRange(0, 10),
     help="Reverse proxies in front, whose X-Forwarded-For, -Proto, -Host and -Prefix count.",
 )
+@click.option(
+    "--log-format",
+    default="none",
+    show_default=True,
+    type=click.Choice(LOG_FORMATS),
+    help="One line a request on standard error: as JSON, as text, or not at all.",
+)
+@click.option(
+    "--log-queries", is_flag=True, help="Keep what is searched for, in a query log and in the log."
+)
+@click.option(
+    "--time-limit",
+    default=TIME_LIMIT_S,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds after which a search is given up.",
+)
 @common_options
 def serve(
     *,
@@ -131,6 +150,9 @@ def serve(
     cors_origins: tuple[str, ...],
     n_proxies: int,
     insecure_no_auth: bool,
+    log_format: str,
+    log_queries: bool,
+    time_limit: float,
     place: Place,
 ) -> None:
     """Serve the search page and the JSON API."""
@@ -152,8 +174,9 @@ def serve(
         rate_limit=RateLimit.parse(rate_limit) if rate_limit else None,
         cors_origins=tuple(checked_origin(origin) for origin in cors_origins),
         n_proxies=n_proxies,
+        observing=Observing(log_queries=log_queries, time_limit_s=time_limit),
     )
-    _serve(place, host, port, workers, settings)
+    _serve(place, host, port, workers, settings, log_format=log_format)
 
 
 @click.command()
@@ -187,7 +210,15 @@ def demo(
     _serve(place, host, port, workers, settings)
 
 
-def _serve(place: Place, host: str, port: int, workers: int, settings: Settings) -> None:
+def _serve(
+    place: Place,
+    host: str,
+    port: int,
+    workers: int,
+    settings: Settings,
+    *,
+    log_format: str = "none",
+) -> None:
     _tell_of_keys(place, host, settings)
 
     def tell(url: str) -> None:
@@ -196,7 +227,14 @@ def _serve(place: Place, host: str, port: int, workers: int, settings: Settings)
         click.echo(f"Searching {place.collection!r} at {url} (Ctrl-C stops)", err=True)
 
     click.echo(f"Opening {place.collection!r} ...", err=True)
-    serve_forever(settings, host=host, port=port, workers=workers, when_ready=tell)
+    serve_forever(
+        settings,
+        host=host,
+        port=port,
+        workers=workers,
+        log_format=log_format,
+        when_ready=tell,
+    )
 
 
 def _is_for_strangers(host: str, n_proxies: int = 0) -> bool:

@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, Response, make_response, render_template, re
 from ingest.documents import Document
 from ingest.errors import QueryError, TrineError
 from pipeline.search.answer import Highlight
+from search_api.observing import searched
 from search_api.problems import ERROR_KINDS, HTTP_KINDS, INTERNAL_ERROR, Problem, problem_of
 from search_api.searchers import CollectionState
 from search_api.snapshot import current_pool
@@ -58,7 +59,9 @@ def search_page() -> Response:
         asked = asked.within(searcher.fields)
         facets = searcher.facet_fields()[:_MAX_FACETS]
         query = asked.narrowed(wanted.query, facets)
-        answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
+        answer = searched(
+            searcher, current_pool().with_reranking(query) if wanted.rerank else query
+        )
     except TrineError as error:
         return problem_page(problem_of(error), asked)
     return _page(

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.http import message
-from gunicorn.workers.gthread import ThreadWorker
 
 from ingest.errors import TrineError
+from search_api.metrics import forget_process
+from search_api.observing import observer_of
 from search_api.snapshot import pool_of
 from search_api.writing import keeper_of
 from web.app import Settings, create_app
+from web.logs import ServerLogger, configure_logs
+from web.worker import BoundedWorker
 
 __all__ = ["DEFAULT_PORT", "listen", "serve_forever"]
 
@@ -40,6 +47,7 @@ def serve_forever(
     port: int = DEFAULT_PORT,
     workers: int = 1,
     threads: int = 4,
+    log_format: str = "none",
     when_ready: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; requests in flight are finished first.
@@ -50,6 +58,8 @@ def serve_forever(
     ----------
     port
         0 takes any free port.
+    log_format
+        One of `web.logs.LOG_FORMATS`.
     when_ready
         Called with the server's address once the first worker can answer.
 
@@ -63,8 +73,14 @@ def serve_forever(
     # Forked workers warn about, or wait for, tokenizer threads their parent never had.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     message.MAX_REQUEST_LINE = _MAX_REQUEST_LINE_BYTES
+    configure_logs(log_format, log_queries=settings.observing.log_queries)
+    # Where the workers' counters meet; also those of one, which may die and be replaced.
+    counters = Path(tempfile.mkdtemp(prefix="trine-metrics-"))
+    server = os.getpid()
+    observing = replace(settings.observing, metrics_folder=counters, server=server)
+    settings = replace(settings, observing=observing)
 
-    def open_searcher(worker: ThreadWorker) -> None:
+    def open_searcher(worker: BoundedWorker) -> None:
         _open_default(worker.wsgi)
         # Where anybody may hold a key that writes, the first write has it look.
         may_write = settings.writable or settings.keys_required
@@ -76,7 +92,7 @@ def serve_forever(
         "bind": f"fd://{listener.detach()}",
         "workers": workers,
         "threads": threads,
-        "worker_class": "gthread",
+        "worker_class": BoundedWorker,
         "timeout": _WORKER_TIMEOUT_S,
         "graceful_timeout": _GRACEFUL_TIMEOUT_S,
         "limit_request_line": _MAX_REQUEST_LINE_BYTES,
@@ -84,11 +100,18 @@ def serve_forever(
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
         "loglevel": "warning",
+        "logger_class": ServerLogger,
         "control_socket_disable": True,
         "post_worker_init": open_searcher,
         "worker_exit": lambda _server, worker: _close(worker.wsgi),
+        "child_exit": lambda _server, worker: forget_process(counters, worker.pid),
     }
-    _Server(settings, options).run()
+    try:
+        _Server(settings, options).run()
+    finally:
+        # Workers, which are forks of this, come by here too.
+        if os.getpid() == server:
+            shutil.rmtree(counters, ignore_errors=True)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -126,6 +149,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
 
 def _close(app: Flask) -> None:
+    observer_of(app).close()
     keeper_of(app).close()
     pool_of(app).close()
 

@@ -20,6 +20,7 @@ from pipeline.search.answer import Attribution, ShownPassage, WordContribution
 from pipeline.search.query_text import ParsedText
 from pipeline.search.ranking import Ranking
 from pipeline.search.signals import KeywordScorer, PassageScorer, Scorer, VectorScorer
+from pipeline.search.time_limit import check_time
 from pipeline.version.encoder_text import encoder_text, fitting_title
 from pipeline.version.open_version import OpenVersion
 
@@ -28,6 +29,8 @@ __all__ = ["attribute_words"]
 # Words of a text that are listed; what the others of a long document bring is one entry.
 _MOST_WORDS = 200
 _ROUNDING = 1e-5
+# Passages a transformer reads before the time is looked at; a tenth of a second or so each.
+_READ_AT_ONCE = 16
 
 
 def attribute_words(
@@ -161,9 +164,13 @@ def _of_tokens(
         for one, of_title in zip(shown, starts, strict=True)
     ]
     texts = [encoder_text(title, one.passage) for title, one in zip(titles, shown, strict=True)]
-    shares = encoder.word_shares(texts, scorer.query)
-    if shares is None:
-        return []
+    shares = []
+    for begin in range(0, len(texts), _READ_AT_ONCE):
+        check_time()
+        read = encoder.word_shares(texts[begin : begin + _READ_AT_ONCE], scorer.query)
+        if read is None:
+            return []
+        shares += read
     found = []
     for one, text, of_words in zip(shown, texts, shares, strict=True):
         begin = len(text) - len(one.passage)

@@ -38,11 +38,13 @@ from pipeline.search.query_words import QueryWords
 from pipeline.search.ranking import Retrieval, retrieve
 from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.reranking import RerankMemory
+from pipeline.search.retrieval_audit import Audit, Typicality, audit_query, typicality_of
 from pipeline.search.showing import show_hits
 from pipeline.search.signals import scorers_for
 from pipeline.search.spelling import Speller
 from pipeline.search.steering import steering_of
 from pipeline.search.suggesting import Suggester, Suggestion, table_within
+from pipeline.search.time_limit import check_time
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -263,6 +265,21 @@ class Searcher:
         if permitted is not None:
             allowed = permitted if allowed is None else allowed & permitted
         return self._suggester.complete(typed, limit, allowed=allowed)
+
+    @cached_property
+    def _typicality(self) -> Typicality | None:
+        return typicality_of(self._version)
+
+    def audit(self, text: str) -> Audit | None:
+        """Hold what bert's index proposes for a text against all it holds, and tell its drift.
+
+        Returns
+        -------
+        Audit or None
+            ``None`` where the version holds no such signal, or the text has no embedding.
+        """
+        typicality = self._typicality
+        return None if typicality is None else audit_query(self._version, typicality, text)
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of document rows, in the given order."""
@@ -555,6 +572,7 @@ class _Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        check_time()
         began = time.perf_counter()
         yield
         self.stages_ms[name] = (time.perf_counter() - began) * 1000
