@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +16,22 @@ from search_api.access import Access
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.searchers import RerankSettings, SearcherPool
 from web import contract_page, pages
+from web.layout import problem_page
 
 __all__ = ["Settings", "create_app"]
 
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "script-src 'self'; connect-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-_STATIC_MAX_AGE_S = 3600
+_STATIC = Path(__file__).parent / "static"
+# The address of static files changes with them, so nobody need ask again.
+_STATIC_MAX_AGE_S = 31_536_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         The defaults when ``None`` (so ``flask --app web run`` works).
     """
     chosen = settings or Settings()
-    app = Flask(__name__)
+    app = Flask(__name__, static_url_path=f"/static/{_static_digest()}")
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_MAX_AGE_S
     app.jinja_options = {**app.jinja_options, "trim_blocks": True, "lstrip_blocks": True}
     pool = SearcherPool(
@@ -79,6 +84,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
+def _static_digest() -> str:
+    """What stands in the address of static files: the same for the same files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in _STATIC.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(_STATIC).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def handle_error(error: Exception) -> Response | HTTPException:
     """Answer an error as its reader can take it: a problem document, or a page."""
     if isinstance(error, HTTPException) and (error.code or 500) < 400:
@@ -88,7 +101,7 @@ def handle_error(error: Exception) -> Response | HTTPException:
         current_app.logger.error("error at %s %s", request.method, request.path, exc_info=error)
     if request.path.startswith("/api/"):
         return problem_response(problem)
-    return pages.problem_page(problem)
+    return problem_page(problem)
 
 
 def add_headers(response: Response) -> Response:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from flask import Blueprint, Flask, Response, make_response, render_template, request
+from flask import Blueprint, Flask, Response, jsonify, make_response, render_template, request
 
 from ingest.documents import Document
 from ingest.errors import QueryError, TrineError
@@ -12,14 +13,24 @@ from pipeline.search.answer import Highlight
 from search_api.problems import ERROR_KINDS, HTTP_KINDS, INTERNAL_ERROR, Problem, problem_of
 from search_api.searchers import CollectionState
 from search_api.snapshot import current_pool
+from web.layout import problem_page, render_page
 from web.page_request import PageRequest
 from web.passage_marks import runs_of
-from web.result_view import chips_of, readable, result_view, safe_link
+from web.plain_text import readable, safe_link
+from web.result_view import chips_of, result_view
 
-__all__ = ["blueprint", "init_app", "problem_page"]
+__all__ = ["blueprint", "init_app"]
 
 _MAX_FACETS = 6
+_N_SUGGESTIONS = 8
+_MAX_SHORT_NAME = 16  # as OpenSearch allows
 _PASSAGE = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
+# Kept by a new search; what the sliders and the options say stands in fields of their own.
+_KEPT_AT_HOME = (
+    *("collection", "signals", "weights", "fusion", "min_probability"),
+    *("rerank", "diversity", "collapse"),
+)
+_KEPT_WITH_SLIDERS = tuple(name for name in _KEPT_AT_HOME if name != "weights")
 # Shown on the home page of the standard library's documentation, where they make sense.
 _PYTHON_EXAMPLES = (
     "read a file line by line",
@@ -32,6 +43,19 @@ _PYTHON_EXAMPLES = (
 blueprint = Blueprint("pages", __name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where an answer is shown: as pages of their own, or as parts a script asked for."""
+
+    welcome: str
+    answer: str
+    problem: str
+
+
+_PAGES = _Frame("home.html", "results.html", "problem.html")
+_PARTS = _Frame("welcome.html", "answer.html", "problem_part.html")
+
+
 def init_app(app: Flask) -> None:
     """Give an application the pages."""
     app.register_blueprint(blueprint)
@@ -41,31 +65,54 @@ def init_app(app: Flask) -> None:
 @blueprint.get("/")
 def search_page() -> Response:
     """Show the search page: home without a query, results with one."""
+    return _search(_PAGES)
+
+
+@blueprint.get("/parts/answer")
+def answer_part() -> Response:
+    """Show what the search page would show below its box, for a script to put there."""
+    return _search(_PARTS)
+
+
+def _search(frame: _Frame) -> Response:
     try:
         asked = PageRequest.read(request.args.to_dict(flat=False))
     except QueryError as error:
-        return problem_page(problem_of(error))
-    collection = asked.arguments.get("collection")
-    if not asked.text:
-        state = current_pool().state(collection)
-        if state.error is not None:
-            current_pool().get(collection)  # tells what is wrong, with the fitting status
-        return _page("home.html", asked, state=state, examples=_examples(state))
+        return problem_page(problem_of(error), template=frame.problem)
     try:
-        wanted = asked.search()
-        searcher = current_pool().get(wanted.collection, wanted.version)
-        asked = asked.within(searcher.fields)
-        facets = searcher.facet_fields()[:_MAX_FACETS]
-        query = asked.narrowed(wanted.query, facets)
-        answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
+        if asked.text or asked.like:
+            return _answer(frame, asked)
+        return _welcome(frame, asked)
     except TrineError as error:
-        return problem_page(problem_of(error), asked)
-    return _page(
-        "results.html",
+        return problem_page(problem_of(error), asked, frame.problem)
+
+
+def _welcome(frame: _Frame, asked: PageRequest) -> Response:
+    collection = asked.arguments.get("collection")
+    state = current_pool().state(collection)
+    if state.error is not None:
+        current_pool().get(collection)  # tells what is wrong, with the fitting status
+    return render_page(
+        frame.welcome, asked, state=state, examples=_examples(state), kept_names=_KEPT_AT_HOME
+    )
+
+
+def _answer(frame: _Frame, asked: PageRequest) -> Response:
+    wanted = asked.search()
+    searcher = current_pool().get(wanted.collection, wanted.version)
+    asked = asked.within(searcher.fields).balanced(searcher.ranking.weights)
+    wanted = asked.search()
+    query = asked.narrowed(wanted.query, searcher.facet_fields()[:_MAX_FACETS])
+    answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
+    view = result_view(answer, asked, searcher)
+    return render_page(
+        frame.answer,
         asked,
-        view=result_view(answer, asked),
+        view=view,
         fields=searcher.fields,
+        n_documents=searcher.n_documents,
         json_address=asked.json_address(query),
+        kept_names=_KEPT_WITH_SLIDERS if view.balance else _KEPT_AT_HOME,
     )
 
 
@@ -75,7 +122,7 @@ def document_page(doc_id: str) -> Response:
     asked = PageRequest.read(request.args.to_dict(flat=False))
     searcher = current_pool().get(asked.arguments.get("collection"), asked.arguments.get("version"))
     found = searcher.document(doc_id)
-    return _page(
+    return render_page(
         "document.html",
         asked,
         document=found,
@@ -84,7 +131,39 @@ def document_page(doc_id: str) -> Response:
         chips=chips_of(found.metadata),
         link=safe_link(found.url),
         searcher=searcher,
+        kept_names=_KEPT_AT_HOME,
     )
+
+
+@blueprint.get("/opensearch.xml")
+def opensearch() -> Response:
+    """Describe the search to browsers, so that they can offer it in their address bar."""
+    asked = PageRequest.read(request.args.to_dict(flat=False))
+    named = asked.arguments.get("collection")
+    text = render_template(
+        "opensearch.xml",
+        name=readable(f"Trine {named}" if named else "Trine")[:_MAX_SHORT_NAME],
+        description=readable(f"Search {named or current_pool().default_collection}"),
+        host=request.host_url.rstrip("/"),
+        own_address=asked.opensearch_address(),
+        collection_suffix=asked.collection_suffix(),
+    )
+    response = make_response(text)
+    response.content_type = "application/opensearchdescription+xml; charset=utf-8"
+    return response
+
+
+@blueprint.get("/suggestions")
+def suggestions() -> Response:
+    """Complete what is typed in a browser's address bar, as OpenSearch wants it."""
+    asked = PageRequest.read(request.args.to_dict(flat=False))
+    texts: list[str] = []
+    if asked.text:
+        searcher = current_pool().get(asked.arguments.get("collection"))
+        texts = [found.text for found in searcher.suggest(asked.text, _N_SUGGESTIONS)]
+    response = jsonify([asked.text, texts])
+    response.content_type = "application/x-suggestions+json"
+    return response
 
 
 @blueprint.get("/problems/<slug>")
@@ -94,43 +173,7 @@ def problem_kind_page(slug: str) -> Response:
     kind = {**kinds, INTERNAL_ERROR.slug: INTERNAL_ERROR}.get(slug)
     if kind is None:
         return problem_page(Problem(HTTP_KINDS[404], "There is no such kind of problem."))
-    return _page("problem_kind.html", PageRequest({}), kind=kind)
-
-
-def problem_page(problem: Problem, asked: PageRequest | None = None) -> Response:
-    """Say what went wrong to a person, the search box at hand."""
-    response = _page("problem.html", asked or PageRequest({}), problem=problem)
-    response.status_code = problem.kind.status
-    for name, value in problem.headers:
-        response.headers.setdefault(name, value)
-    return response
-
-
-def _page(template: str, asked: PageRequest, **values: object) -> Response:
-    pool = current_pool()
-    named = asked.arguments.get("collection")
-    return make_response(
-        render_template(
-            template,
-            asked=asked,
-            collection=readable(named or pool.default_collection),
-            collections=_collection_links(asked, pool.default_collection),
-            **values,
-        )
-    )
-
-
-def _collection_links(asked: PageRequest, default: str) -> list[tuple[str, str, bool]]:
-    try:
-        names = current_pool().names()
-    except TrineError:
-        return []
-    current = asked.arguments.get("collection") or default
-    bare = PageRequest({"q": asked.text} if asked.text else {})
-    return [
-        (name, bare.address(collection=None if name == default else name), name == current)
-        for name in names
-    ]
+    return render_page("problem_kind.html", PageRequest({}), kind=kind)
 
 
 def _examples(state: CollectionState) -> tuple[str, ...]:
