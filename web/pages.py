@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, Flask, Response, jsonify, make_response, render_template, request
 
@@ -18,6 +18,7 @@ from web.page_request import PageRequest
 from web.passage_marks import runs_of
 from web.plain_text import readable, safe_link
 from web.result_view import chips_of, result_view
+from web.word_view import readings_of
 
 __all__ = ["blueprint", "init_app"]
 
@@ -45,15 +46,20 @@ blueprint = Blueprint("pages", __name__)
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where an answer is shown: as pages of their own, or as parts a script asked for."""
+    """Where an answer is shown: as pages of their own, or as parts a script asked for.
+
+    While somebody is typing, the last word may have to be finished first.
+    """
 
     welcome: str
     answer: str
     problem: str
+    typing: bool = False
 
 
 _PAGES = _Frame("home.html", "results.html", "problem.html")
 _PARTS = _Frame("welcome.html", "answer.html", "problem_part.html")
+_PARTS_WHILE_TYPING = replace(_PARTS, typing=True)
 
 
 def init_app(app: Flask) -> None:
@@ -71,7 +77,7 @@ def search_page() -> Response:
 @blueprint.get("/parts/answer")
 def answer_part() -> Response:
     """Show what the search page would show below its box, for a script to put there."""
-    return _search(_PARTS)
+    return _search(_PARTS_WHILE_TYPING if "typing" in request.args else _PARTS)
 
 
 def _search(frame: _Frame) -> Response:
@@ -103,16 +109,53 @@ def _answer(frame: _Frame, asked: PageRequest) -> Response:
     asked = asked.within(searcher.fields).balanced(searcher.ranking.weights)
     wanted = asked.search()
     query = asked.narrowed(wanted.query, searcher.facet_fields()[:_MAX_FACETS])
+    completed = searcher.completed(query.text) if frame.typing else None
+    if completed is not None:
+        query = replace(query, text=completed)
     answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
     view = result_view(answer, asked, searcher)
     return render_page(
         frame.answer,
         asked,
         view=view,
+        completed=completed,
         fields=searcher.fields,
         n_documents=searcher.n_documents,
         json_address=asked.json_address(query),
         kept_names=_KEPT_WITH_SLIDERS if view.balance else _KEPT_AT_HOME,
+    )
+
+
+@blueprint.get("/words-of-hit")
+def words_of_hit_page() -> Response:
+    """Show what each word of one hit brought: page ``page`` of a search, one hit a page."""
+    return _words_of_hit("words_of_hit.html")
+
+
+@blueprint.get("/parts/words-of-hit")
+def words_of_hit_part() -> Response:
+    """The same, for a script to put below the hit."""
+    return _words_of_hit("words_of_hit_part.html")
+
+
+def _words_of_hit(template: str) -> Response:
+    asked = PageRequest.read(request.args.to_dict(flat=False))
+    wanted = asked.search()
+    searcher = current_pool().get(wanted.collection, wanted.version)
+    asked = asked.within(searcher.fields)
+    query = replace(asked.narrowed(wanted.query, ()), k=1, explain_words=True)
+    answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
+    if not answer.hits:
+        return problem_page(Problem(HTTP_KINDS[404], f"There is no hit {query.page}."), asked)
+    hit = answer.hits[0]
+    return render_page(
+        template,
+        asked,
+        title=readable(hit.title.strip() or hit.doc_id),
+        rank=hit.rank,
+        readings=readings_of(hit),
+        back=asked.address(k=None, page=None),
+        kept_names=_KEPT_AT_HOME,
     )
 
 

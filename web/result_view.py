@@ -14,7 +14,7 @@ from pipeline.search.embedding_space import Point
 from pipeline.search.query import RESULT_WINDOW
 from pipeline.search.searcher import Searcher
 from web.page_request import PageRequest, can_filter
-from web.passage_marks import Run, excerpt_of, runs_of, unwrapped
+from web.passage_marks import Run, excerpt_of, runs_of, tightened, unwrapped
 from web.plain_text import readable, safe_link
 from web.score_bar import PART_LABELS, ScoreBar, bars_of, percent_of
 
@@ -263,7 +263,7 @@ def _hit_view(hit: Hit, bar: ScoreBar, request: PageRequest, version: str) -> Hi
         address=request.document_address(hit.doc_id, hit.passage.start, hit.passage.end),
         link=link,
         host=urlsplit(link).netloc if link else "",
-        runs=runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights),
+        runs=tightened(runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights)),
         cut_before=excerpt.cut_before,
         cut_after=excerpt.cut_after,
         names=names[:_MAX_NAMES],

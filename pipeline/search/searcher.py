@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.words import word_spans
 from ingest.documents import Document
 from ingest.errors import IndexNotFoundError, QueryError
 from pipeline.search.answer import Answer, FacetValue, ShownPassage
@@ -216,6 +217,21 @@ class Searcher:
             return []
         allowed = parse_filter(filter).rows(self._version.metadata) if filter else None
         return self._suggester.complete(typed, limit, allowed=allowed)
+
+    def completed(self, typed: str) -> str | None:
+        """What is being typed with its last word finished, where that is not a word yet.
+
+        Returns
+        -------
+        str or None
+            ``None`` where the last word is known, or no word of the documents begins so.
+        """
+        spans = word_spans(typed)
+        if self._speller is None or not spans or spans[-1][1] < len(typed):
+            return None
+        start, _, beginning = spans[-1]
+        finished = self._speller.completed(beginning)
+        return None if finished is None else typed[:start] + finished
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of document rows, in the given order."""
