@@ -132,7 +132,9 @@ def tightened(runs: Sequence[Run]) -> list[Run]:
     return [
         replace(
             run,
-            pieces=tuple(replace(piece, text=_EMPTY_LINES.sub("\n", piece.text)) for piece in run.pieces),
+            pieces=tuple(
+                replace(piece, text=_EMPTY_LINES.sub("\n", piece.text)) for piece in run.pieces
+            ),
         )
         for run in runs
     ]
