@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,10 +86,9 @@ def _apart(heights: Sequence[float], on_right: Sequence[bool]) -> list[float]:
     """Heights of labels, moved so that no two on one side cover each other."""
     moved = list(heights)
     for side in (True, False):
-        order = sorted(
-            (i for i, right in enumerate(on_right) if right is side), key=moved.__getitem__
-        )
-        for above, below in zip(order, order[1:], strict=False):
+        order = [i for i, right in enumerate(on_right) if right is side]
+        order.sort(key=moved.__getitem__)
+        for above, below in pairwise(order):
             moved[below] = max(moved[below], moved[above] + _LABEL_HEIGHT)
         excess = max((moved[i] for i in order), default=0.0) - (SIZE - _LABEL_HEIGHT / 2)
         if excess > 0:

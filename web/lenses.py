@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flask import Blueprint, Flask, Response, request
 
 from ingest.errors import QueryError, TrineError
-from pipeline.search.answer import Answer, Hit
+from pipeline.search.answer import Answer
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from search_api.problems import problem_of
@@ -38,7 +38,8 @@ N_ROWS = 10
 _DEPTH = 50  # how far down a document is followed
 _ROW = 100.0  # height of a row, in units of the drawing
 _WIDTH = 100.0  # of the gap between two lenses
-_N_COLORS = 10
+# So many documents of one lens alone are remarkable.
+_WORTH_TELLING = 2
 
 blueprint = Blueprint("lenses", __name__)
 
@@ -59,7 +60,6 @@ class Seat:
     rank: int
     number: int
     title: str
-    doc_id: str
     address: str
     color: int
     alone: bool
@@ -79,7 +79,6 @@ class Path:
     color: int
     drawn: str
     kind: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,73 +162,90 @@ def compared(searcher: Searcher, query: Query, asked: PageRequest) -> Comparison
         For the links.
     """
     plain = replace(query, k=_DEPTH, page=1, sort=None, rerank=None, highlight=False)
-    answers: dict[str, Answer] = {
+    answers = {
         name: searcher.search(replace(plain, signals=(name,), weights=None))
         for name in searcher.signals
     }
     answers[HYBRID] = searcher.search(plain)
-    ranks = {name: _ranks(answer) for name, answer in answers.items()}
-    hits = {hit.doc_id: hit for answer in answers.values() for hit in answer.hits}
-    shown = {name: [hit.doc_id for hit in answer.hits[:N_ROWS]] for name, answer in answers.items()}
-    best = shown[HYBRID]
-    # Numbered in the order a reader meets them: the hybrid's own, then lens by lens.
-    order = list(dict.fromkeys([*best, *(i for name in searcher.signals for i in shown[name])]))
-    number = {doc_id: place for place, doc_id in enumerate(order, 1)}
-    color = {doc_id: min(place, _N_COLORS) for place, doc_id in enumerate(best, 1)}
-    names = [*searcher.signals, HYBRID]
-
-    def address(hit: Hit) -> str:
-        return asked.document_address(hit.doc_id, hit.passage.start, hit.passage.end)
-
-    lenses = []
-    for place, name in enumerate(names):
-        following = names[place + 1] if place + 1 < len(names) else None
-        seats = [
-            Seat(
-                rank=ranks[name][doc_id],
-                number=number[doc_id],
-                title=_title(hits[doc_id]),
-                doc_id=readable(doc_id),
-                address=address(hits[doc_id]),
-                color=color.get(doc_id, 0),
-                alone=sum(doc_id in documents for documents in shown.values()) == 1,
-            )
-            for doc_id in shown[name]
-        ]
-        paths = []
-        if following:
-            moving = dict.fromkeys([*shown[name], *shown[following]])
-            paths = [
-                _path(
-                    ranks[name].get(i), ranks[following].get(i), number[i], color.get(i, 0), title
-                )
-                for i in moving
-                for title in [_title(hits[i])]
-            ]
-        label, method = PART_LABELS.get(name, ("All together", "hybrid"))
-        lenses.append(Lens(name, label, method, seats, paths, len(set(shown[name]) & set(best))))
-    rows = [
-        TableRow(
-            _title(hits[doc_id]),
-            address(hits[doc_id]),
-            color.get(doc_id, 0),
-            number[doc_id],
-            [ranks[name].get(doc_id) for name in names],
-        )
-        for doc_id in order
-    ]
+    board = _Board(answers, asked)
+    lenses = [board.lens(name) for name in answers]
+    rows = board.rows()
     return Comparison(lenses, rows, _remarks(lenses, rows), (N_ROWS + 0.5) * _ROW, _DEPTH)
 
 
-def _ranks(answer: Answer) -> dict[str, int]:
-    return {hit.doc_id: hit.rank for hit in answer.hits}
+class _Board:
+    """The answers of all lenses, and what number and color each document goes by."""
+
+    def __init__(self, answers: Mapping[str, Answer], asked: PageRequest) -> None:
+        self._asked = asked
+        self._names = list(answers)
+        self._hits = {hit.doc_id: hit for answer in answers.values() for hit in answer.hits}
+        self._ranks = {
+            name: {hit.doc_id: hit.rank for hit in answer.hits} for name, answer in answers.items()
+        }
+        self._shown = {
+            name: [hit.doc_id for hit in answer.hits[:N_ROWS]] for name, answer in answers.items()
+        }
+        # Numbered as a reader meets them: the hybrid's own, then lens by lens.
+        order = dict.fromkeys(self._shown[HYBRID])
+        order.update(dict.fromkeys(i for shown in self._shown.values() for i in shown))
+        self._numbers = {doc_id: place for place, doc_id in enumerate(order, 1)}
+
+    def lens(self, name: str) -> Lens:
+        """One lens, with the ways to the one after it."""
+        label, method = PART_LABELS.get(name, ("All together", "hybrid"))
+        shown = self._shown[name]
+        n_shared = len(set(shown) & set(self._shown[HYBRID]))
+        seats = [self._seat(name, doc_id) for doc_id in shown]
+        return Lens(name, label, method, seats, self._paths(name), n_shared)
+
+    def rows(self) -> list[TableRow]:
+        """Every document that some lens shows."""
+        return [
+            TableRow(
+                self._title(doc_id),
+                self._address(doc_id),
+                self._color(doc_id),
+                number,
+                [self._ranks[name].get(doc_id) for name in self._names],
+            )
+            for doc_id, number in self._numbers.items()
+        ]
+
+    def _seat(self, name: str, doc_id: str) -> Seat:
+        return Seat(
+            rank=self._ranks[name][doc_id],
+            number=self._numbers[doc_id],
+            title=self._title(doc_id),
+            address=self._address(doc_id),
+            color=self._color(doc_id),
+            alone=sum(doc_id in shown for shown in self._shown.values()) == 1,
+        )
+
+    def _paths(self, name: str) -> list[Path]:
+        place = self._names.index(name) + 1
+        if place == len(self._names):
+            return []
+        following = self._names[place]
+        here, there = self._ranks[name], self._ranks[following]
+        return [
+            _path(here.get(i), there.get(i), self._numbers[i], self._color(i))
+            for i in dict.fromkeys([*self._shown[name], *self._shown[following]])
+        ]
+
+    def _color(self, doc_id: str) -> int:
+        number = self._numbers[doc_id]
+        return number if number <= len(self._shown[HYBRID]) else 0
+
+    def _title(self, doc_id: str) -> str:
+        return readable(self._hits[doc_id].title.strip() or doc_id)
+
+    def _address(self, doc_id: str) -> str:
+        passage = self._hits[doc_id].passage
+        return self._asked.document_address(doc_id, passage.start, passage.end)
 
 
-def _title(hit: Hit) -> str:
-    return readable(hit.title.strip() or hit.doc_id)
-
-
-def _path(start: int | None, end: int | None, number: int, color: int, title: str) -> Path:
+def _path(start: int | None, end: int | None, number: int, color: int) -> Path:
     """A curve from a document's row on the left to its row on the right."""
     inside = [rank is not None and rank <= N_ROWS for rank in (start, end)]
     kind = {(True, True): "staying", (True, False): "leaving", (False, True): "coming"}[
@@ -241,40 +257,31 @@ def _path(start: int | None, end: int | None, number: int, color: int, title: st
     ]
     middle = _WIDTH / 2
     drawn = f"M0 {y[0]:g}C{middle:g} {y[0]:g} {middle:g} {y[1]:g} {_WIDTH:g} {y[1]:g}"
-    told = [f"{rank}" if rank is not None else f"beyond {_DEPTH}" for rank in (start, end)]
-    return Path(number, color, drawn, kind, f"{title}: {told[0]} → {told[1]}")
+    return Path(number, color, drawn, kind)
 
 
 def _remarks(lenses: Sequence[Lens], rows: Sequence[TableRow]) -> list[tuple[str, str]]:
-    """What there is to see, in words: (name of a lens or nothing, sentence)."""
-    signals = lenses[:-1]
-    best = lenses[-1].seats
-    if not best or len(signals) < 2:
+    """What there is to see, in words: (name of a lens, sentence)."""
+    *signals, whole = lenses
+    if not whole.seats or len(signals) < 2:
         return []
-    remarks = []
-    by_agreement = sorted(signals, key=lambda lens: -lens.n_shared)
-    near, far = by_agreement[0], by_agreement[-1]
-    remarks.append(
-        (near.name, f"{near.label} comes nearest to the whole: it shares {near.n_shared} of "
-         f"{len(best)} documents with it.")
-    )  # fmt: skip
-    if far.n_shared < near.n_shared:
-        alone = sum(seat.alone for seat in far.seats)
-        remarks.append(
-            (far.name, f"{far.label} goes its own way: {alone} of its {len(far.seats)} are seen "
-             "by no other lens.")
-        )  # fmt: skip
-    tops = {lens.seats[0].number for lens in signals if lens.seats}
-    first = next(lens.seats[0] for lens in lenses[-1:])
-    if tops == {first.number}:
-        remarks.append((HYBRID, f"All lenses agree on the first: {first.title}."))
+    first = whole.seats[0]
+    ranks = next(row.ranks for row in rows if row.number == first.number)
+    first_for = [lens.label for lens, rank in zip(signals, ranks, strict=False) if rank == 1]
+    if len(first_for) == len(signals):
+        sentence = f"All agree on the first: {first.title}."
+    elif first_for:
+        sentence = f"First of all is {first.title}, as it is for {' and '.join(first_for)}."
     else:
-        row = next(row for row in rows if row.number == first.number)
-        followers = [
-            lens.label for lens, rank in zip(signals, row.ranks, strict=False) if rank == 1
-        ]
-        remarks.append(
-            (HYBRID, f"The first of all, {first.title}, is first for "
-             f"{' and '.join(followers) if followers else 'no lens alone: together they put it there'}.")
-        )  # fmt: skip
+        sentence = f"First of all is {first.title}, though for no lens alone."
+    near = max(signals, key=lambda lens: lens.n_shared)
+    remarks = [
+        (HYBRID, sentence),
+        (near.name, f"Nearest to the whole: {near.label}, with {near.n_shared} of its documents."),
+    ]
+    n_alone = {lens.name: sum(seat.alone for seat in lens.seats) for lens in signals}
+    odd = max(signals, key=lambda lens: n_alone[lens.name])
+    if n_alone[odd.name] >= _WORTH_TELLING:
+        told = f"Most on its own: {odd.label}, with {n_alone[odd.name]} that no other lens shows."
+        remarks.append((odd.name, told))
     return remarks

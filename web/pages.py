@@ -10,6 +10,8 @@ from flask import Blueprint, Flask, Response, jsonify, make_response, render_tem
 from ingest.documents import Document
 from ingest.errors import QueryError, TrineError
 from pipeline.search.answer import Highlight
+from pipeline.search.query import Query
+from pipeline.search.searcher import Searcher
 from search_api.problems import ERROR_KINDS, HTTP_KINDS, INTERNAL_ERROR, Problem, problem_of
 from search_api.searchers import CollectionState
 from search_api.snapshot import current_pool
@@ -17,13 +19,16 @@ from web.layout import problem_page, render_page
 from web.page_request import PageRequest
 from web.passage_marks import runs_of
 from web.plain_text import readable, safe_link
-from web.result_view import chips_of, result_view
+from web.result_view import chips_of, passage_views, result_view
 from web.word_view import readings_of
 
 __all__ = ["blueprint", "init_app"]
 
 _MAX_FACETS = 6
 _N_SUGGESTIONS = 8
+_N_SIMILAR = 6
+_SIMILAR_CHARACTERS = 140
+_MOST_PASSAGES = 20
 _MAX_SHORT_NAME = 16  # as OpenSearch allows
 _PASSAGE = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
 # Kept by a new search; what the sliders and the options say stands in fields of their own.
@@ -55,6 +60,15 @@ class _Frame:
     answer: str
     problem: str
     typing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarDocument:
+    """A document like the one shown, and how it begins."""
+
+    title: str
+    beginning: str
+    address: str
 
 
 _PAGES = _Frame("home.html", "results.html", "problem.html")
@@ -159,6 +173,36 @@ def _words_of_hit(template: str) -> Response:
     )
 
 
+@blueprint.get("/passages")
+def passages_page() -> Response:
+    """Show a document's passages, nearest to the query first, but the one shown already."""
+    return _passages("passages.html")
+
+
+@blueprint.get("/parts/passages")
+def passages_part() -> Response:
+    """The same, for a script to put below the hit."""
+    return _passages("passages_part.html")
+
+
+def _passages(template: str) -> Response:
+    asked = PageRequest.read(request.args.to_dict(flat=False))
+    wanted = asked.search()
+    searcher = current_pool().get(wanted.collection, wanted.version)
+    doc_id, but = request.args.get("document", ""), request.args.get("but", "")
+    found = searcher.passages_for(wanted.query, doc_id)
+    found = [one for one in found if str(one.passage.start) != but]
+    return render_page(
+        template,
+        asked,
+        title=readable(searcher.document(doc_id).title.strip() or doc_id),
+        passages=passage_views(found[:_MOST_PASSAGES], doc_id, asked),
+        n_left_out=max(len(found) - _MOST_PASSAGES, 0),
+        back=asked.address(),
+        kept_names=_KEPT_AT_HOME,
+    )
+
+
 @blueprint.get("/documents/<doc_id:doc_id>")
 def document_page(doc_id: str) -> Response:
     """Show one document whole, the passage that was found marked in it."""
@@ -174,6 +218,8 @@ def document_page(doc_id: str) -> Response:
         chips=chips_of(found.metadata),
         link=safe_link(found.url),
         searcher=searcher,
+        similar=_similar(searcher, doc_id, asked),
+        more_address=asked.toward(doc_id),
         kept_names=_KEPT_AT_HOME,
     )
 
@@ -217,6 +263,18 @@ def problem_kind_page(slug: str) -> Response:
     if kind is None:
         return problem_page(Problem(HTTP_KINDS[404], "There is no such kind of problem."))
     return render_page("problem_kind.html", PageRequest({}), kind=kind)
+
+
+def _similar(searcher: Searcher, doc_id: str, asked: PageRequest) -> list[SimilarDocument]:
+    found = searcher.search(Query("", k=_N_SIMILAR, like=(doc_id,), explain=False))
+    return [
+        SimilarDocument(
+            readable(hit.title.strip() or hit.doc_id),
+            readable(" ".join(hit.passage.text.split())[:_SIMILAR_CHARACTERS]),
+            asked.document_address(hit.doc_id, hit.passage.start, hit.passage.end),
+        )
+        for hit in found.hits
+    ]
 
 
 def _examples(state: CollectionState) -> tuple[str, ...]:

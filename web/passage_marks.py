@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from pipeline.search.answer import Highlight
@@ -130,11 +130,9 @@ def tightened(runs: Sequence[Run]) -> list[Run]:
     [Run(semantic=False, pieces=(Piece(text='One.\nTwo.', keyword=False),))]
     """
     return [
-        replace(
-            run,
-            pieces=tuple(
-                replace(piece, text=_EMPTY_LINES.sub("\n", piece.text)) for piece in run.pieces
-            ),
+        Run(
+            run.semantic,
+            tuple(Piece(_EMPTY_LINES.sub("\n", piece.text), piece.keyword) for piece in run.pieces),
         )
         for run in runs
     ]
