@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,19 +28,23 @@ from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.rate_limits import RateLimit, RateLimiter
 from search_api.request_ids import request_id
 from search_api.searchers import RerankSettings, SearcherPool
-from web import contract_page, pages, sign_in
+from web import contract_page, lenses, pages, sign_in, words
+from web.layout import problem_page
 
 __all__ = ["Settings", "checked_origin", "create_app"]
 
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "script-src 'self'; connect-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-_STATIC_MAX_AGE_S = 3600
+_STATIC = Path(__file__).parent / "static"
+# The address of static files changes with them, so nobody need ask again.
+_STATIC_MAX_AGE_S = 31_536_000
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _PREFLIGHT_MAX_AGE_S = 600
 # Blueprints whose every route says itself what it needs.
@@ -108,7 +113,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         The defaults when ``None`` (so ``flask --app web run`` works).
     """
     chosen = settings or Settings()
-    app = Flask(__name__)
+    app = Flask(__name__, static_url_path=f"/static/{_static_digest()}")
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_MAX_AGE_S
     app.jinja_options = {**app.jinja_options, "trim_blocks": True, "lstrip_blocks": True}
     pool = SearcherPool(
@@ -119,6 +124,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     search_api.observing.init_app(app, chosen.observing)
     search_api.overload.init_app(app)
     pages.init_app(app)
+    lenses.init_app(app)
+    words.init_app(app)
     contract_page.init_app(app)
     sign_in.init_app(app, pool.data_dir)
     limiter = None
@@ -138,6 +145,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
+def _static_digest() -> str:
+    """What stands in the address of static files: the same for the same files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in _STATIC.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(_STATIC).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def handle_error(error: Exception) -> BaseResponse | HTTPException:
     """Answer an error as its reader can take it: a problem document, or a page."""
     if isinstance(error, HTTPException) and (error.code or 500) < 400:
@@ -155,7 +170,7 @@ def handle_error(error: Exception) -> BaseResponse | HTTPException:
         return problem_response(problem)
     if isinstance(error, UnauthorizedError) and "Authorization" not in request.headers:
         return sign_in.sign_in_first()
-    return pages.problem_page(problem)
+    return problem_page(problem)
 
 
 def _require_key_for_pages() -> None:

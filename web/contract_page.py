@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from flask import Blueprint, Flask, render_template, request
+from flask import Blueprint, Flask, Response, request
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from search_api.contract import PREFIX
 from search_api.reference import markdown_reference
 from search_api.routes import ALL_OPERATIONS
+from web.layout import render_page
 from web.page_request import PageRequest
 
 __all__ = ["blueprint", "init_app"]
@@ -24,15 +25,10 @@ def init_app(app: Flask) -> None:
 
 
 @blueprint.get(f"{PREFIX}/docs")
-def contract_page() -> str:
+def contract_page() -> Response:
     """Show every operation with its parameters and examples."""
-    return render_template(
-        "contract.html",
-        asked=PageRequest({}),
-        collection="",
-        collections=(),
-        reference=_reference(request.root_url.rstrip("/")),
-    )
+    reference = _reference(request.root_url.rstrip("/"))
+    return render_page("contract.html", PageRequest({}), reference=reference)
 
 
 # Few: whoever asks chooses the server's name.

@@ -11,15 +11,24 @@ from flask import has_request_context, request
 
 from ingest.errors import QueryError
 from pipeline.search.query import Query
+from pipeline.version.open_version import SIGNALS
 from search_api.addresses import path_of_doc_id
 from search_api.parameters import SEARCH_PARAMETERS, SearchRequest, search_from_arguments
 
-__all__ = ["ONLY", "PageRequest", "can_filter", "own"]
+__all__ = ["ONLY", "SLIDER", "STEERED", "PageRequest", "can_filter", "own", "written_weights"]
 
 ONLY = "only"
 """Parameter of a facet that was clicked: ``only=field:value``, as often as there are."""
 
-_KEPT = tuple(name for name in SEARCH_PARAMETERS if name not in {"query", "facets", "explain"})
+STEERED = ("like", "unlike")
+"""Parameters that name a document each, as often as there are."""
+
+SLIDER = "weight-"
+"""Parameters of the sliders, ``weight-bm25=0.4``: together they are ``weights``."""
+
+_KEPT = tuple(
+    name for name in SEARCH_PARAMETERS if name not in {"query", "facets", "explain", *STEERED}
+)
 _FIELD = re.compile(r"[^\s:()\[\]\"]+")
 
 
@@ -46,14 +55,21 @@ class PageRequest:
         Known parameters that are not empty.
     only
         (field, value) of each facet value chosen.
+    like, unlike
+        Ids of documents the search is to go toward, and away from.
+    path
+        The page asked for: what its links lead to.
     """
 
     arguments: Mapping[str, str]
     only: tuple[tuple[str, str], ...] = ()
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
+    path: str = "/"
 
     @classmethod
-    def read(cls, given: Mapping[str, Sequence[str]]) -> PageRequest:
-        """Read the query string.
+    def read(cls, given: Mapping[str, Sequence[str]], path: str = "/") -> PageRequest:
+        """Read the query string of a page.
 
         Raises
         ------
@@ -69,7 +85,10 @@ class PageRequest:
                 arguments[name] = values[0]
         pairs = (value.partition(":") for value in given.get(ONLY, ()))
         only = dict.fromkeys((field, value) for field, _, value in pairs if field and value)
-        return cls(arguments, tuple(only))
+        if sliders := _sliders(given):
+            arguments["weights"] = sliders
+        like, unlike = (tuple(dict.fromkeys(filter(None, given.get(name, ())))) for name in STEERED)
+        return cls(arguments, tuple(only), like, unlike, path)
 
     @property
     def text(self) -> str:
@@ -84,12 +103,21 @@ class PageRequest:
         QueryError
             If a parameter is not allowed.
         """
-        return search_from_arguments({name: [value] for name, value in self.arguments.items()})
+        given = {name: [value] for name, value in self.arguments.items()}
+        given.update((name, list(ids)) for name, ids in self._steered() if ids)
+        return search_from_arguments(given)
 
     def within(self, fields: Collection[str]) -> PageRequest:
         """The same without choices among fields the collection does not have."""
         kept = tuple(pair for pair in self.only if pair[0] in fields and can_filter(pair[0]))
         return replace(self, only=kept)
+
+    def balanced(self, defaults: Mapping[str, float]) -> PageRequest:
+        """The same without weights where they are what counts anyway."""
+        if self.arguments.get("weights") != written_weights(defaults):
+            return self
+        kept = {name: value for name, value in self.arguments.items() if name != "weights"}
+        return replace(self, arguments=kept)
 
     def narrowed(self, query: Query, facets: Sequence[str]) -> Query:
         """A query with the chosen facet values as conditions, and facets to count."""
@@ -109,7 +137,8 @@ class PageRequest:
         merged = {**self.arguments, **changes}
         pairs = [(name, value) for name, value in merged.items() if value]
         pairs += [(ONLY, f"{field}:{value}") for field, value in self.only]
-        return own("/?" + urlencode(pairs) if pairs else "/")
+        pairs += [(name, doc_id) for name, ids in self._steered() for doc_id in ids]
+        return own(f"{self.path}?{urlencode(pairs)}" if pairs else self.path)
 
     def with_only(self, field: str, value: str) -> str:
         """Address with one more facet value chosen: a new search, so from page 1."""
@@ -120,9 +149,48 @@ class PageRequest:
         kept = tuple(pair for pair in self.only if pair != (field, value))
         return replace(self, only=kept).fresh_address()
 
+    def toward(self, doc_id: str) -> str:
+        """Address of the same search for more like a document."""
+        away = self.without_steering(doc_id)
+        return replace(away, like=(*away.like, doc_id)).fresh_address()
+
+    def away_from(self, doc_id: str) -> str:
+        """Address of the same search for less like a document."""
+        away = self.without_steering(doc_id)
+        return replace(away, unlike=(*away.unlike, doc_id)).fresh_address()
+
+    def without_steering(self, doc_id: str) -> PageRequest:
+        """The same search, moved neither toward a document nor away from it."""
+        like, unlike = (tuple(i for i in ids if i != doc_id) for _, ids in self._steered())
+        return replace(self, like=like, unlike=unlike)
+
+    def unfiltered_address(self) -> str:
+        """Address of the same search over everything."""
+        return replace(self, only=()).address(filter=None, page=None, version=None)
+
+    def home_address(self) -> str:
+        """Address of the start page, in the same collection."""
+        kept = {name: self.arguments[name] for name in ("collection",) if name in self.arguments}
+        return PageRequest(kept).address()
+
+    def collection_suffix(self) -> str:
+        """What follows ``?q=...`` to stay in this collection."""
+        named = self.arguments.get("collection")
+        return "&" + urlencode({"collection": named}) if named else ""
+
+    def opensearch_address(self) -> str:
+        """Address of the description of this collection's search."""
+        suffix = self.collection_suffix()
+        return "/opensearch.xml" + (f"?{suffix[1:]}" if suffix else "")
+
     def fresh_address(self) -> str:
         """Address of the same search from its first page, over the current version."""
         return self.address(page=None, version=None)
+
+    def hit_address(self, path: str, rank: int, version: str) -> str:
+        """Address of a page about one hit of this answer."""
+        alone = {"k": "1", "page": str(rank), "version": version}
+        return replace(self, path=path).address(**alone)
 
     def document_address(self, doc_id: str, start: int, end: int) -> str:
         """Address of a document's page, at a passage, with the way back to this search."""
@@ -131,10 +199,39 @@ class PageRequest:
         known = urlencode([pair for pair in pairs if pair[1]])
         return own(f"/documents/{path_of_doc_id(doc_id)}?{known}#passage")
 
+    def passages_address(self, doc_id: str, start: int, version: str) -> str:
+        """Address of a document's passages but the one that begins at ``start``."""
+        pairs = [*self.arguments.items(), ("version", version), ("document", doc_id)]
+        pairs = [*dict(pairs).items(), ("but", str(start))]
+        pairs += [(name, one) for name, ids in self._steered() for one in ids]
+        return own(f"/passages?{urlencode(pairs)}")
+
     def json_address(self, query: Query) -> str:
         """Address of the same answer in the JSON API."""
-        pairs = {**self.arguments, "filter": query.filter, "facets": ",".join(query.facets)}
-        return own("/api/v1/search?" + urlencode([(k, v) for k, v in pairs.items() if v]))
+        changed = {**self.arguments, "filter": query.filter, "facets": ",".join(query.facets)}
+        pairs = [(name, value) for name, value in changed.items() if value]
+        pairs += [(name, doc_id) for name, ids in self._steered() for doc_id in ids]
+        return own("/api/v1/search?" + urlencode(pairs))
+
+    def _steered(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return (("like", self.like), ("unlike", self.unlike))
+
+
+def written_weights(weights: Mapping[str, float]) -> str:
+    """Weights as the parameter is written, by the steps of a slider.
+
+    Examples
+    --------
+    >>> written_weights({"bert": 0.5, "bm25": 0.25})
+    'bm25:0.25,bert:0.5'
+    """
+    return ",".join(f"{name}:{weights[name]:.4g}" for name in SIGNALS if name in weights)
+
+
+def _sliders(given: Mapping[str, Sequence[str]]) -> str:
+    """The sliders' values, as the parameter ``weights`` is written."""
+    values = {name: given[SLIDER + name][0].strip() for name in SIGNALS if given.get(SLIDER + name)}
+    return ",".join(f"{name}:{value}" for name, value in values.items() if value)
 
 
 def _escaped(value: str) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ingest.documents import MetadataValue
-from pipeline.search.answer import Answer, Hit
+from ingest.errors import QueryError
+from pipeline.search.answer import Answer, Hit, MarkedPassage
+from pipeline.search.embedding_space import Point
 from pipeline.search.query import RESULT_WINDOW
+from pipeline.search.searcher import Searcher
 from web.page_request import PageRequest, can_filter
-from web.passage_marks import Run, excerpt_of, runs_of, unwrapped
+from web.passage_marks import Run, excerpt_of, runs_of, tightened, unwrapped
+from web.plain_text import readable, safe_link
 from web.score_bar import PART_LABELS, ScoreBar, bars_of, percent_of
 
 __all__ = [
@@ -18,11 +23,13 @@ __all__ = [
     "FacetChoice",
     "FacetView",
     "HitView",
+    "PassageView",
     "ResultView",
+    "Slider",
+    "SteeringChip",
     "chips_of",
-    "readable",
+    "passage_views",
     "result_view",
-    "safe_link",
 ]
 
 _MAX_NAMES = 4
@@ -30,6 +37,11 @@ _MAX_CHIPS = 6
 _MAX_CHIP_CHARACTERS = 60
 _SHOWN_FACET_VALUES = 8
 _MAX_FACET_VALUES = 60
+_DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d")
+# How many words of the collection a search that found nothing good is pointed to, and how near
+# they must come.
+_N_NEARBY = 6
+_LEAST_NEARBY = 0.3
 # Probability at least this -> words for it.
 _LIKELIHOODS = (
     (0.8, "Very likely relevant", "high"),
@@ -45,6 +57,26 @@ class Chip:
 
     field: str
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringChip:
+    """A document the search goes toward (``like``) or away from (``unlike``)."""
+
+    kind: str
+    title: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slider:
+    """How much one signal counts, and how much it would if nobody had moved it."""
+
+    name: str
+    label: str
+    method: str
+    value: str
+    default: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +99,12 @@ class HitView:
     level: str
     percent: str
     bar: ScoreBar
+    date: str
+    more_address: str
+    less_address: str
+    words_address: str
+    n_more_passages: int
+    passages_address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +135,30 @@ class ResultView:
     hits: list[HitView]
     facets: list[FacetView]
     chosen: list[tuple[str, str, str]]
-    legend: list[tuple[str, str, str]]
+    steered: list[SteeringChip]
+    balance: list[Slider]
+    own_balance: str | None
+    nearby: list[tuple[str, str]]
     n_pages: int
     previous: str | None
     next: str | None
 
 
-def result_view(answer: Answer, request: PageRequest) -> ResultView:
+def result_view(answer: Answer, request: PageRequest, searcher: Searcher) -> ResultView:
     """Lay an answer out.
 
     Parameters
     ----------
     request
         What was asked, for the links.
+    searcher
+        Who answered: it knows titles, weights and words.
     """
     n_shown = answer.total - answer.n_collapsed
     n_pages = -(-min(n_shown, RESULT_WINDOW // answer.k * answer.k) // answer.k)
-    bars = bars_of(answer.hits)
-    used = {part.name for bar in bars for part in bar.parts if part.contribution}
+    n_passages = searcher.passage_counts([hit.doc_id for hit in answer.hits])
+    hits = zip(answer.hits, bars_of(answer.hits), n_passages, strict=True)
+    weak = not answer.hits or answer.no_good_result
 
     def page(number: int) -> str | None:
         # Pages of one answer come from one version, or hits could repeat or be missed.
@@ -123,45 +167,22 @@ def result_view(answer: Answer, request: PageRequest) -> ResultView:
 
     return ResultView(
         answer=answer,
-        hits=[_hit_view(hit, bar, request) for hit, bar in zip(answer.hits, bars, strict=True)],
+        hits=[_hit_view(hit, bar, n, request, answer.version) for hit, bar, n in hits],
         facets=_facet_views(answer, request),
         chosen=[
             (readable(field), readable(value), request.without_only(field, value))
             for field, value in request.only
         ],
-        legend=[(name, *label) for name, label in PART_LABELS.items() if name in used],
+        steered=_steering_chips(request, searcher),
+        balance=_sliders(request, searcher),
+        own_balance=request.address(weights=None, page=None)
+        if "weights" in request.arguments
+        else None,
+        nearby=_nearby_words(request, searcher) if weak else [],
         n_pages=n_pages,
         previous=page(answer.page - 1),
         next=page(answer.page + 1),
     )
-
-
-def readable(text: str) -> str:
-    r"""Show control characters instead of sending them: a page holds none but line breaks.
-
-    Examples
-    --------
-    >>> readable("a\x00b\x1b[1m")
-    'a␀b␛[1m'
-    """
-    return text.translate(_CONTROL_PICTURES)
-
-
-def safe_link(url: str | None) -> str | None:
-    """Return a document's own address when a browser may follow it: http and https alone.
-
-    Examples
-    --------
-    >>> safe_link("javascript:alert(1)"), safe_link("https://example.org/a")
-    (None, 'https://example.org/a')
-    """
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError:
-        return None
-    return url.strip() if parts.scheme in {"http", "https"} and parts.netloc else None
 
 
 def chips_of(metadata: Mapping[str, MetadataValue]) -> list[Chip]:
@@ -173,16 +194,6 @@ def chips_of(metadata: Mapping[str, MetadataValue]) -> list[Chip]:
     ]
 
 
-_CONTROL_PICTURES = {
-    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\v\f\r"},
-    0x0B: 0x20,
-    0x0C: 0x20,
-    0x7F: 0x2421,
-    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
-    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
-}
-
-
 def _value_text(value: MetadataValue) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -191,18 +202,97 @@ def _value_text(value: MetadataValue) -> str:
     return ", ".join(value)
 
 
+def _date_of(metadata: Mapping[str, MetadataValue]) -> str:
+    """The first of a document's fields that is a date, as it is written."""
+    texts = (value for value in metadata.values() if isinstance(value, str))
+    return next((text for text in texts if _DATE.fullmatch(text)), "")
+
+
 def _shortened(text: str) -> str:
     cut = text[: _MAX_CHIP_CHARACTERS - 1].rstrip() + "…"
     return text if len(text) <= _MAX_CHIP_CHARACTERS else cut
 
 
-def _hit_view(hit: Hit, bar: ScoreBar, request: PageRequest) -> HitView:
+def _steering_chips(request: PageRequest, searcher: Searcher) -> list[SteeringChip]:
+    return [
+        SteeringChip(
+            kind,
+            readable(searcher.document(doc_id).title.strip() or doc_id),
+            request.without_steering(doc_id).fresh_address(),
+        )
+        for kind, doc_ids in (("like", request.like), ("unlike", request.unlike))
+        for doc_id in doc_ids
+    ]
+
+
+def _sliders(request: PageRequest, searcher: Searcher) -> list[Slider]:
+    """One for each signal, where there is more than one to balance."""
+    if len(searcher.signals) < 2 or "signals" in request.arguments:
+        return []
+    defaults = searcher.ranking.weights
+    moved = request.search().query.weights
+    current = defaults if moved is None else moved
+    return [
+        Slider(name, *PART_LABELS[name], f"{current.get(name, 0):.4g}", f"{default:.4g}")
+        for name in searcher.signals
+        for default in [defaults.get(name, 0.0)]
+    ]
+
+
+def _nearby_words(request: PageRequest, searcher: Searcher) -> list[tuple[str, str]]:
+    """Words of the collection that come near what was asked, each with its search."""
+    try:
+        space = searcher.space("word2vec")
+        found = space.neighbors([Point("text", request.text)], among="words", k=_N_NEARBY)
+    except QueryError:  # nothing of it is known
+        return []
+    known = [neighbor.name for neighbor in found if neighbor.similarity >= _LEAST_NEARBY]
+    return [
+        (readable(word), request.address(q=word, page=None, version=None, correct=None))
+        for word in known
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PassageView:
+    """One more passage of a document; ``address`` is its place in the document's page."""
+
+    runs: list[Run]
+    cut_before: bool
+    cut_after: bool
+    page: int | None
+    address: str
+
+
+def passage_views(
+    found: Sequence[MarkedPassage], doc_id: str, request: PageRequest
+) -> list[PassageView]:
+    """Lay further passages of a document out."""
+    views = []
+    for one in found:
+        excerpt = excerpt_of(one.passage.text, one.highlights)
+        views.append(
+            PassageView(
+                tightened(runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights)),
+                excerpt.cut_before,
+                excerpt.cut_after,
+                one.passage.page,
+                request.document_address(doc_id, one.passage.start, one.passage.end),
+            )
+        )
+    return views
+
+
+def _hit_view(
+    hit: Hit, bar: ScoreBar, n_passages: int, request: PageRequest, version: str
+) -> HitView:
     excerpt = excerpt_of(hit.passage.text, hit.highlights)
     likelihood, level = next(
         (words, level) for least, words, level in _LIKELIHOODS if hit.probability >= least
     )
     names = [readable(name) for name in hit.names if name not in {hit.title, hit.doc_id}]
     link = safe_link(hit.url)
+    date = _date_of(hit.metadata)
     return HitView(
         hit=hit,
         title=readable(hit.title.strip() or hit.doc_id),
@@ -210,18 +300,26 @@ def _hit_view(hit: Hit, bar: ScoreBar, request: PageRequest) -> HitView:
         address=request.document_address(hit.doc_id, hit.passage.start, hit.passage.end),
         link=link,
         host=urlsplit(link).netloc if link else "",
-        runs=runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights),
+        runs=tightened(runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights)),
         cut_before=excerpt.cut_before,
         cut_after=excerpt.cut_after,
         names=names[:_MAX_NAMES],
         n_more_names=max(len(names) - _MAX_NAMES, 0),
         chips=[
-            Chip(chip.field, _shortened(chip.value)) for chip in chips_of(hit.metadata)[:_MAX_CHIPS]
-        ],
+            Chip(chip.field, _shortened(chip.value))
+            for chip in chips_of(hit.metadata)
+            if not (date and chip.value == date)
+        ][:_MAX_CHIPS],
         likelihood=likelihood,
         level=level,
         percent=percent_of(hit.probability),
         bar=bar,
+        date=date,
+        more_address=request.toward(hit.doc_id),
+        less_address=request.away_from(hit.doc_id),
+        words_address=request.hit_address("/words-of-hit", hit.rank, version),
+        n_more_passages=n_passages - 1,
+        passages_address=request.passages_address(hit.doc_id, hit.passage.start, version),
     )
 
 

@@ -15,13 +15,14 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request
+from flask import Blueprint, Flask, Response, current_app, redirect, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as BaseResponse
 
 from ingest.errors import IndexFolderError
 from search_api.access import ForbiddenError, is_own_page, sign_in_by
 from search_api.keys import KeyStore
+from web.layout import render_page
 from web.page_request import PageRequest
 
 __all__ = ["COOKIE", "blueprint", "init_app", "sign_in_first"]
@@ -115,15 +116,13 @@ def sign_out() -> BaseResponse:
 
 
 def _form(problem: str = "", status: int = 200) -> Response:
-    page = render_template(
+    response = render_page(
         "sign_in.html",
-        asked=PageRequest({}),
-        collection="",
-        collections=(),
+        PageRequest({}),
         problem=problem,
         query=_query(_own_address(request.args.get("next", "/"))),
     )
-    response = Response(page, status=status, mimetype="text/html")
+    response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return response
 
