@@ -34,6 +34,7 @@ __all__ = [
     "ERROR_KINDS",
     "HTTP_KINDS",
     "INTERNAL_ERROR",
+    "NoMapError",
     "NothingToReadError",
     "Problem",
     "ProblemKind",
@@ -58,6 +59,10 @@ class UnknownTaskError(TrineError, LookupError):
 
 class NothingToReadError(TrineError):
     """A collection that has no sources is to be read from them again."""
+
+
+class NoMapError(TrineError):
+    """A version has no map."""
 
 
 class UnsupportedBodyError(QueryError):
@@ -101,6 +106,7 @@ ERROR_KINDS = MappingProxyType(
         UnsupportedBodyError: ProblemKind("unsupported-media-type", "The body is not JSON", 415),
         CorpusError: ProblemKind("corpus-error", "The documents cannot be read", 400),
         DocumentNotFoundError: ProblemKind("document-not-found", "No such document", 404),
+        NoMapError: ProblemKind("no-map", "This version has no map", 404),
         UnknownIndexError: ProblemKind("unknown-index", "No such collection or version", 404),
         IndexNotFoundError: ProblemKind(
             "index-not-found",

@@ -33,6 +33,7 @@ from search_api.values import (
     number_of_text,
     point_of,
     points_of,
+    rows_of,
     same,
     switch_or_number_of_text,
     text_of,
@@ -41,10 +42,12 @@ from search_api.values import (
 
 __all__ = [
     "MAX_BATCH",
+    "MAX_MAP_ROWS",
     "MAX_TEXTS",
     "BatchRequest",
     "EncodeRequest",
     "InAddress",
+    "MapDocumentsRequest",
     "NeighborsRequest",
     "Place",
     "RankingParameters",
@@ -59,6 +62,7 @@ __all__ = [
 
 MAX_BATCH = 100
 MAX_TEXTS = 100
+MAX_MAP_ROWS = 100
 _NAME_CHARACTERS = 1000
 
 
@@ -161,6 +165,12 @@ SignalNames = Annotated[
         }
     ),
     InAddress({"type": "array", "items": _SIGNAL_NAMES}),
+]
+Rows = Annotated[
+    tuple[int, ...],
+    _checked(rows_of),
+    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0}}),
+    InAddress({"type": "array", "items": {"type": "integer", "minimum": 0}}),
 ]
 DocIds = Annotated[
     tuple[str, ...],
@@ -285,6 +295,11 @@ class RankingParameters(_Window):
     explain: Explain = Field(
         True, description="Whether hits carry their explanation; `words`: also word by word."
     )
+    map_region: OptionalText = Field(
+        None,
+        description="Only documents in a part of the map: `DRAWING:cluster:NUMBER`, or "
+        "`DRAWING:polygon:x,y,x,y,...` in the units of `GET /map`, which names the drawing.",
+    )
     diversity: Number = Field(
         0.0,
         description="How much the best 100 are ordered to differ from each other.",
@@ -356,6 +371,16 @@ class SuggestParameters(Place):
     )
     filter: OptionalText = Field(
         None, description="Condition on metadata: only titles of such documents are told."
+    )
+
+
+class MapDocumentsRequest(Place):
+    """Documents of the map."""
+
+    rows: Rows = Field(
+        description="Their rows, in the order of `positions`.",
+        min_length=1,
+        max_length=MAX_MAP_ROWS,
     )
 
 

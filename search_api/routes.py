@@ -9,6 +9,7 @@ from search_api import (
     document_routes,
     embedding_routes,
     health_routes,
+    map_routes,
     request_ids,
     search_routes,
     snapshot,
@@ -29,6 +30,7 @@ ALL_OPERATIONS = (
     search_routes.operations,
     document_routes.operations,
     embedding_routes.operations,
+    map_routes.operations,
     version_routes.operations,
     health_routes.operations,
 )

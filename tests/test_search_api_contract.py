@@ -53,6 +53,7 @@ MEANINGFUL: dict[str, list[object]] = {
     "weights": ["bm25:1", "bm25:0.5,bert:0.5"],
     "q": ["read a file", "+open -close", '"the clock"', "subject:time date"],
     "version": [None],
+    "rows": [[0], [3, 1]],
     "doc_id": [quote(i, safe="") for i in ("files/01", "long", "ünï/cødé?x=1&y#2 %20")],
 }
 
