@@ -192,6 +192,13 @@ class PageRequest:
         known = urlencode([pair for pair in pairs if pair[1]])
         return f"/documents/{path_of_doc_id(doc_id)}?{known}#passage"
 
+    def passages_address(self, doc_id: str, start: int, version: str) -> str:
+        """Address of a document's passages but the one that begins at ``start``."""
+        pairs = [*self.arguments.items(), ("version", version), ("document", doc_id)]
+        pairs = [*dict(pairs).items(), ("but", str(start))]
+        pairs += [(name, one) for name, ids in self._steered() for one in ids]
+        return f"/passages?{urlencode(pairs)}"
+
     def json_address(self, query: Query) -> str:
         """Address of the same answer in the JSON API."""
         changed = {**self.arguments, "filter": query.filter, "facets": ",".join(query.facets)}

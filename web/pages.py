@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, Flask, Response, jsonify, make_response, render_template, request
 
 from ingest.documents import Document
 from ingest.errors import QueryError, TrineError
 from pipeline.search.answer import Highlight
+from pipeline.search.query import Query
+from pipeline.search.searcher import Searcher
 from search_api.problems import ERROR_KINDS, HTTP_KINDS, INTERNAL_ERROR, Problem, problem_of
 from search_api.searchers import CollectionState
 from search_api.snapshot import current_pool
@@ -17,12 +19,16 @@ from web.layout import problem_page, render_page
 from web.page_request import PageRequest
 from web.passage_marks import runs_of
 from web.plain_text import readable, safe_link
-from web.result_view import chips_of, result_view
+from web.result_view import chips_of, passage_views, result_view
+from web.word_view import readings_of
 
 __all__ = ["blueprint", "init_app"]
 
 _MAX_FACETS = 6
 _N_SUGGESTIONS = 8
+_N_SIMILAR = 6
+_SIMILAR_CHARACTERS = 140
+_MOST_PASSAGES = 20
 _MAX_SHORT_NAME = 16  # as OpenSearch allows
 _PASSAGE = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
 # Kept by a new search; what the sliders and the options say stands in fields of their own.
@@ -45,15 +51,29 @@ blueprint = Blueprint("pages", __name__)
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where an answer is shown: as pages of their own, or as parts a script asked for."""
+    """Where an answer is shown: as pages of their own, or as parts a script asked for.
+
+    While somebody is typing, the last word may have to be finished first.
+    """
 
     welcome: str
     answer: str
     problem: str
+    typing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarDocument:
+    """A document like the one shown, and how it begins."""
+
+    title: str
+    beginning: str
+    address: str
 
 
 _PAGES = _Frame("home.html", "results.html", "problem.html")
 _PARTS = _Frame("welcome.html", "answer.html", "problem_part.html")
+_PARTS_WHILE_TYPING = replace(_PARTS, typing=True)
 
 
 def init_app(app: Flask) -> None:
@@ -71,7 +91,7 @@ def search_page() -> Response:
 @blueprint.get("/parts/answer")
 def answer_part() -> Response:
     """Show what the search page would show below its box, for a script to put there."""
-    return _search(_PARTS)
+    return _search(_PARTS_WHILE_TYPING if "typing" in request.args else _PARTS)
 
 
 def _search(frame: _Frame) -> Response:
@@ -103,16 +123,83 @@ def _answer(frame: _Frame, asked: PageRequest) -> Response:
     asked = asked.within(searcher.fields).balanced(searcher.ranking.weights)
     wanted = asked.search()
     query = asked.narrowed(wanted.query, searcher.facet_fields()[:_MAX_FACETS])
+    completed = searcher.completed(query.text) if frame.typing else None
+    if completed is not None:
+        query = replace(query, text=completed)
     answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
     view = result_view(answer, asked, searcher)
     return render_page(
         frame.answer,
         asked,
         view=view,
+        completed=completed,
         fields=searcher.fields,
         n_documents=searcher.n_documents,
         json_address=asked.json_address(query),
         kept_names=_KEPT_WITH_SLIDERS if view.balance else _KEPT_AT_HOME,
+    )
+
+
+@blueprint.get("/words-of-hit")
+def words_of_hit_page() -> Response:
+    """Show what each word of one hit brought: page ``page`` of a search, one hit a page."""
+    return _words_of_hit("words_of_hit.html")
+
+
+@blueprint.get("/parts/words-of-hit")
+def words_of_hit_part() -> Response:
+    """The same, for a script to put below the hit."""
+    return _words_of_hit("words_of_hit_part.html")
+
+
+def _words_of_hit(template: str) -> Response:
+    asked = PageRequest.read(request.args.to_dict(flat=False))
+    wanted = asked.search()
+    searcher = current_pool().get(wanted.collection, wanted.version)
+    asked = asked.within(searcher.fields)
+    query = replace(asked.narrowed(wanted.query, ()), k=1, explain_words=True)
+    answer = searcher.search(current_pool().with_reranking(query) if wanted.rerank else query)
+    if not answer.hits:
+        return problem_page(Problem(HTTP_KINDS[404], f"There is no hit {query.page}."), asked)
+    hit = answer.hits[0]
+    return render_page(
+        template,
+        asked,
+        title=readable(hit.title.strip() or hit.doc_id),
+        rank=hit.rank,
+        readings=readings_of(hit),
+        back=asked.address(k=None, page=None),
+        kept_names=_KEPT_AT_HOME,
+    )
+
+
+@blueprint.get("/passages")
+def passages_page() -> Response:
+    """Show a document's passages, nearest to the query first, but the one shown already."""
+    return _passages("passages.html")
+
+
+@blueprint.get("/parts/passages")
+def passages_part() -> Response:
+    """The same, for a script to put below the hit."""
+    return _passages("passages_part.html")
+
+
+def _passages(template: str) -> Response:
+    asked = PageRequest.read(request.args.to_dict(flat=False))
+    wanted = asked.search()
+    searcher = current_pool().get(wanted.collection, wanted.version)
+    doc_id, but = request.args.get("document", ""), request.args.get("but", "")
+    found = searcher.passages_for(wanted.query, doc_id)
+    found = [one for one in found if str(one.passage.start) != but]
+    return render_page(
+        template,
+        asked,
+        title=readable(searcher.document(doc_id).title.strip() or doc_id),
+        passages=passage_views(found[:_MOST_PASSAGES], doc_id, asked),
+        n_left_out=max(len(found) - _MOST_PASSAGES, 0),
+        back=asked.address(),
+        kept_names=_KEPT_AT_HOME,
     )
 
 
@@ -131,6 +218,8 @@ def document_page(doc_id: str) -> Response:
         chips=chips_of(found.metadata),
         link=safe_link(found.url),
         searcher=searcher,
+        similar=_similar(searcher, doc_id, asked),
+        more_address=asked.toward(doc_id),
         kept_names=_KEPT_AT_HOME,
     )
 
@@ -174,6 +263,18 @@ def problem_kind_page(slug: str) -> Response:
     if kind is None:
         return problem_page(Problem(HTTP_KINDS[404], "There is no such kind of problem."))
     return render_page("problem_kind.html", PageRequest({}), kind=kind)
+
+
+def _similar(searcher: Searcher, doc_id: str, asked: PageRequest) -> list[SimilarDocument]:
+    found = searcher.search(Query("", k=_N_SIMILAR, like=(doc_id,), explain=False))
+    return [
+        SimilarDocument(
+            readable(hit.title.strip() or hit.doc_id),
+            readable(" ".join(hit.passage.text.split())[:_SIMILAR_CHARACTERS]),
+            asked.document_address(hit.doc_id, hit.passage.start, hit.passage.end),
+        )
+        for hit in found.hits
+    ]
 
 
 def _examples(state: CollectionState) -> tuple[str, ...]:

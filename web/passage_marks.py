@@ -16,6 +16,7 @@ __all__ = [
     "Run",
     "excerpt_of",
     "runs_of",
+    "tightened",
     "unwrapped",
 ]
 
@@ -26,6 +27,7 @@ _LEAD = 0.25
 _MAX_SHIFT = 40
 # A line break after a long line, before a word, was put there by an editor, not by an author.
 _WRAPPED = re.compile(r"(?<=[^\n]{44}[^\n:])\n(?= *[\w(\"'`<])")
+_EMPTY_LINES = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,23 @@ def unwrapped(text: str) -> str:
     'Return the line number in the current file, or zero.\n>>> f()\n0'
     """
     return _WRAPPED.sub(" ", text)
+
+
+def tightened(runs: Sequence[Run]) -> list[Run]:
+    r"""Runs without empty lines: an excerpt is to be skimmed.
+
+    Examples
+    --------
+    >>> tightened(runs_of("One.\n\n\nTwo.", []))
+    [Run(semantic=False, pieces=(Piece(text='One.\nTwo.', keyword=False),))]
+    """
+    return [
+        Run(
+            run.semantic,
+            tuple(Piece(_EMPTY_LINES.sub("\n", piece.text), piece.keyword) for piece in run.pieces),
+        )
+        for run in runs
+    ]
 
 
 def _covered(marks: Sequence[Highlight], kind: str, length: int) -> bytearray:

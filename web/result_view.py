@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ingest.documents import MetadataValue
 from ingest.errors import QueryError
-from pipeline.search.answer import Answer, Hit
+from pipeline.search.answer import Answer, Hit, MarkedPassage
 from pipeline.search.embedding_space import Point
 from pipeline.search.query import RESULT_WINDOW
 from pipeline.search.searcher import Searcher
 from web.page_request import PageRequest, can_filter
-from web.passage_marks import Run, excerpt_of, runs_of, unwrapped
+from web.passage_marks import Run, excerpt_of, runs_of, tightened, unwrapped
 from web.plain_text import readable, safe_link
 from web.score_bar import PART_LABELS, ScoreBar, bars_of, percent_of
 
@@ -23,10 +23,12 @@ __all__ = [
     "FacetChoice",
     "FacetView",
     "HitView",
+    "PassageView",
     "ResultView",
     "Slider",
     "SteeringChip",
     "chips_of",
+    "passage_views",
     "result_view",
 ]
 
@@ -101,6 +103,8 @@ class HitView:
     more_address: str
     less_address: str
     words_address: str
+    n_more_passages: int
+    passages_address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,8 @@ def result_view(answer: Answer, request: PageRequest, searcher: Searcher) -> Res
     """
     n_shown = answer.total - answer.n_collapsed
     n_pages = -(-min(n_shown, RESULT_WINDOW // answer.k * answer.k) // answer.k)
-    hits = zip(answer.hits, bars_of(answer.hits), strict=True)
+    n_passages = searcher.passage_counts([hit.doc_id for hit in answer.hits])
+    hits = zip(answer.hits, bars_of(answer.hits), n_passages, strict=True)
     weak = not answer.hits or answer.no_good_result
 
     def page(number: int) -> str | None:
@@ -162,7 +167,7 @@ def result_view(answer: Answer, request: PageRequest, searcher: Searcher) -> Res
 
     return ResultView(
         answer=answer,
-        hits=[_hit_view(hit, bar, request, answer.version) for hit, bar in hits],
+        hits=[_hit_view(hit, bar, n, request, answer.version) for hit, bar, n in hits],
         facets=_facet_views(answer, request),
         chosen=[
             (readable(field), readable(value), request.without_only(field, value))
@@ -248,7 +253,39 @@ def _nearby_words(request: PageRequest, searcher: Searcher) -> list[tuple[str, s
     ]
 
 
-def _hit_view(hit: Hit, bar: ScoreBar, request: PageRequest, version: str) -> HitView:
+@dataclass(frozen=True, slots=True)
+class PassageView:
+    """One more passage of a document; ``address`` is its place in the document's page."""
+
+    runs: list[Run]
+    cut_before: bool
+    cut_after: bool
+    page: int | None
+    address: str
+
+
+def passage_views(
+    found: Sequence[MarkedPassage], doc_id: str, request: PageRequest
+) -> list[PassageView]:
+    """Lay further passages of a document out."""
+    views = []
+    for one in found:
+        excerpt = excerpt_of(one.passage.text, one.highlights)
+        views.append(
+            PassageView(
+                tightened(runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights)),
+                excerpt.cut_before,
+                excerpt.cut_after,
+                one.passage.page,
+                request.document_address(doc_id, one.passage.start, one.passage.end),
+            )
+        )
+    return views
+
+
+def _hit_view(
+    hit: Hit, bar: ScoreBar, n_passages: int, request: PageRequest, version: str
+) -> HitView:
     excerpt = excerpt_of(hit.passage.text, hit.highlights)
     likelihood, level = next(
         (words, level) for least, words, level in _LIKELIHOODS if hit.probability >= least
@@ -263,7 +300,7 @@ def _hit_view(hit: Hit, bar: ScoreBar, request: PageRequest, version: str) -> Hi
         address=request.document_address(hit.doc_id, hit.passage.start, hit.passage.end),
         link=link,
         host=urlsplit(link).netloc if link else "",
-        runs=runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights),
+        runs=tightened(runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights)),
         cut_before=excerpt.cut_before,
         cut_after=excerpt.cut_after,
         names=names[:_MAX_NAMES],
@@ -281,6 +318,8 @@ def _hit_view(hit: Hit, bar: ScoreBar, request: PageRequest, version: str) -> Hi
         more_address=request.toward(hit.doc_id),
         less_address=request.away_from(hit.doc_id),
         words_address=request.hit_address("/words-of-hit", hit.rank, version),
+        n_more_passages=n_passages - 1,
+        passages_address=request.passages_address(hit.doc_id, hit.passage.start, version),
     )
 
 

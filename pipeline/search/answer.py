@@ -13,6 +13,7 @@ __all__ = [
     "FacetValue",
     "Highlight",
     "Hit",
+    "MarkedPassage",
     "RerankOutcome",
     "RerankerExplanation",
     "ShownPassage",
@@ -44,6 +45,14 @@ class ShownPassage:
     start: int
     end: int
     page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedPassage:
+    """Another passage of a hit, its marks as those of the best one."""
+
+    passage: ShownPassage
+    highlights: list[Highlight]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.words import word_spans
 from ingest.documents import Document
 from ingest.errors import IndexNotFoundError, QueryError
-from pipeline.search.answer import Answer, FacetValue, ShownPassage
+from pipeline.search.answer import Answer, FacetValue, MarkedPassage, ShownPassage
 from pipeline.search.arrangement import arranger_for
 from pipeline.search.calibration import (
     GOOD_PROBABILITY,
@@ -35,7 +36,7 @@ from pipeline.search.query_words import QueryWords
 from pipeline.search.ranking import Retrieval, retrieve
 from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.reranking import RerankMemory
-from pipeline.search.showing import show_hits
+from pipeline.search.showing import show_hits, show_passages
 from pipeline.search.signals import scorers_for
 from pipeline.search.spelling import Speller
 from pipeline.search.steering import steering_of
@@ -203,6 +204,36 @@ class Searcher:
         begin, end = self._version.passages.offsets[row : row + 2].tolist()
         return [passage_of(self._version, document, place) for place in range(begin, end)]
 
+    def passage_counts(self, doc_ids: Sequence[str]) -> list[int]:
+        """How many passages each document was cut into.
+
+        Raises
+        ------
+        DocumentNotFoundError
+            If there is no such document.
+        """
+        rows = [self._version.documents.row(doc_id) for doc_id in doc_ids]
+        offsets = self._version.passages.offsets
+        return [int(offsets[row + 1] - offsets[row]) for row in rows]
+
+    def passages_for(self, query: Query, doc_id: str) -> list[MarkedPassage]:
+        """A document's passages, the nearest to a query first, marked as hits are.
+
+        Raises
+        ------
+        DocumentNotFoundError
+            If there is no such document.
+        QueryError
+            As ``search`` does.
+        """
+        row = self._version.documents.row(doc_id)
+        asked = replace(query, text=self._corrected(query) or query.text)
+        parsed = self._parse(asked)
+        names = self._signal_names(asked, self.ranking.weights_over(self.signals, asked.signals))
+        steering = steering_of(asked, self._version)
+        scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords, steering)
+        return show_passages(self._version, parsed, scorers, self._rarity, self._words.forms, row)
+
     def space(self, encoder: str) -> EmbeddingSpace:
         """The embeddings of one encoder: ``tfidf``, ``word2vec`` or ``bert``.
 
@@ -237,6 +268,21 @@ class Searcher:
             return []
         allowed = parse_filter(filter).rows(self._version.metadata) if filter else None
         return self._suggester.complete(typed, limit, allowed=allowed)
+
+    def completed(self, typed: str) -> str | None:
+        """What is being typed with its last word finished, where that is not a word yet.
+
+        Returns
+        -------
+        str or None
+            ``None`` where the last word is known, or no word of the documents begins so.
+        """
+        spans = word_spans(typed)
+        if self._speller is None or not spans or spans[-1][1] < len(typed):
+            return None
+        start, _, beginning = spans[-1]
+        finished = self._speller.completed(beginning)
+        return None if finished is None else typed[:start] + finished
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of document rows, in the given order."""

@@ -13,7 +13,9 @@ from pipeline.search.answer import (
     Attribution,
     Highlight,
     Hit,
+    MarkedPassage,
     RerankerExplanation,
+    ShownPassage,
     SignalExplanation,
     WordContribution,
 )
@@ -24,11 +26,11 @@ from pipeline.search.passage_choice import best_passage_rows, passage_of
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText
 from pipeline.search.ranking import Ranking
-from pipeline.search.signals import Scorer, VectorScorer
+from pipeline.search.signals import PassageScorer, Scorer, VectorScorer
 from pipeline.version.open_version import OpenVersion
 from pipeline.version.passage_words import PassageWords, cut_passage_words
 
-__all__ = ["show_hits"]
+__all__ = ["show_hits", "show_passages"]
 
 
 def show_hits(
@@ -74,12 +76,9 @@ def show_hits(
         )
     marked: Sequence[list[Highlight]] = [[] for _ in shown]
     if query.highlight:
-        table, table_rows = version.passage_words, passage_rows.tolist()
-        if table is None:
-            texts = [passage.text for passage in shown]
-            table = cut_passage_words(texts, version.manifest.languages)
-            table_rows = list(range(len(texts)))
-        marker = _marker(version, table, scorers, parsed, rarity, forms)
+        marker, table_rows = _marker_for(
+            version, passage_rows.tolist(), shown, scorers, parsed, rarity, forms
+        )
         brought = [_brought(each) for each in attributions] if query.explain_words else ()
         marked = marker.mark(table_rows, brought)
     ranking = page.ranking
@@ -105,6 +104,48 @@ def show_hits(
         )
         for position, document in enumerate(documents)
     ]
+
+
+def show_passages(
+    version: OpenVersion,
+    parsed: ParsedText,
+    scorers: Mapping[str, Scorer],
+    rarity: Callable[[str], float],
+    forms: Callable[[str], Collection[str]],
+    row: int,
+) -> list[MarkedPassage]:
+    """All passages of one document, marked: nearest first where bert is asked, else in order.
+
+    Parameters
+    ----------
+    row
+        The document's.
+    """
+    bert = scorers.get("bert")
+    first, end = version.passages.offsets[row : row + 2].tolist()
+    rows = bert.nearest_of(row).tolist() if isinstance(bert, PassageScorer) else range(first, end)
+    document = version.documents.documents([row])[0]
+    shown = [passage_of(version, document, place) for place in rows]
+    marker, table_rows = _marker_for(version, list(rows), shown, scorers, parsed, rarity, forms)
+    marks = marker.mark(table_rows)
+    return [MarkedPassage(*each) for each in zip(shown, marks, strict=True)]
+
+
+def _marker_for(
+    version: OpenVersion,
+    rows: list[int],
+    shown: Sequence[ShownPassage],
+    scorers: Mapping[str, Scorer],
+    parsed: ParsedText,
+    rarity: Callable[[str], float],
+    forms: Callable[[str], Collection[str]],
+) -> tuple[PassageMarker, list[int]]:
+    """What marks these passages, and their rows in its table."""
+    table = version.passage_words
+    if table is None:
+        texts = [passage.text for passage in shown]
+        table, rows = cut_passage_words(texts, version.manifest.languages), list(range(len(texts)))
+    return _marker(version, table, scorers, parsed, rarity, forms), rows
 
 
 def _collapsed_ids(version: OpenVersion, page: Page) -> dict[int, list[str]]:

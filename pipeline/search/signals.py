@@ -219,6 +219,20 @@ class PassageScorer:
         self._known = _BestPassages(rows[order], scores[order], passages[order])
         return scores, passages
 
+    def nearest_of(self, row: int) -> NDArray[np.int64]:
+        """All passages of one document, nearest first, ties as they stand.
+
+        Returns
+        -------
+        int64, shape (n_passages,)
+            Passage rows; as they stand where the query says nothing.
+        """
+        first, end = self._passages.offsets[row : row + 2].tolist()
+        passages = np.arange(first, end)
+        if self._vectors is None:
+            return passages
+        return passages[np.argsort(-self._vectors.of(passages), kind="stable")]
+
     def _find_best(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         offsets = self._passages.offsets
         first = np.asarray(offsets[rows])

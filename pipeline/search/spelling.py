@@ -134,6 +134,34 @@ class Speller:
         # The longer of two beginnings of one word says more of what was meant.
         return max(near, key=lambda head: (near[head], len(head), head), default=None)
 
+    def completed(self, beginning: str) -> str | None:
+        """The most frequent word that begins like this; ``None`` where it is a word itself.
+
+        Parameters
+        ----------
+        beginning
+            A folded word that may not be finished.
+
+        Examples
+        --------
+        >>> words = {"nozzle": 0, "turbulence": 1, "turbulent": 2}
+        >>> frequencies = np.array([3, 4, 9], np.int32)
+        >>> vocabulary = SpellingVocabulary(words, frequencies, frozenset(words), ("en",))
+        >>> Speller(vocabulary).completed("turb")
+        'turbulent'
+        """
+        if not beginning or beginning in self._vocabulary.words or beginning in STOP_WORDS:
+            return None
+        if self._is_in_dictionary(beginning):
+            return None
+        first, last = (
+            bisect_left(self._words, mark) for mark in (beginning, beginning + "\U0010ffff")
+        )
+        if first == last:
+            return None
+        frequencies = self._vocabulary.document_frequencies[first:last]
+        return self._words[first + int(np.argmax(frequencies))]
+
     def warm(self) -> None:
         """Load what the first strange word needs."""
         _ = self._dictionaries
