@@ -18,6 +18,9 @@ __all__ = [
     "EmbeddingsAnswer",
     "Health",
     "Live",
+    "MapAnswer",
+    "MapDocumentsAnswer",
+    "MapHitsAnswer",
     "NeighborsAnswer",
     "PassagesAnswer",
     "ProblemDocument",
@@ -156,6 +159,71 @@ class SearchAnswer(FoundIn):
     collections: list[CollectionAnswer] | None = Field(
         None, description="Each collection's own totals; only where several were searched."
     )
+
+
+class MapCluster(Answer):
+    """A cluster of the map."""
+
+    cluster: int
+    terms: list[str] = Field(description="What tells it from the others, most telling first.")
+    n_documents: int
+    x: int = Field(description="Its middle.")
+    y: int
+
+
+class MapAnswer(FoundIn):
+    """Where every document lies."""
+
+    drawing: str = Field(
+        description="Names the picture: positions of two answers mean the same places if both "
+        "have the same. `map_region` begins with it."
+    )
+    signal: str = Field(description="Whose embeddings were drawn.")
+    n_documents: int
+    width: int = Field(description="Coordinates go from 0 to this, from the top left.")
+    positions: str = Field(
+        description="Base64 of x and y of each document in order of its row, unsigned 16-bit "
+        "little-endian; 65535 where a document has no place.",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
+    clusters: str = Field(
+        description="Base64 of the cluster of each document, one byte; 255 where it has none.",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
+    named: list[MapCluster] = Field(description="The clusters, by their numbers.")
+
+
+class MapDocument(Answer):
+    """A document of the map."""
+
+    row: int
+    doc_id: str
+    title: str
+
+
+class MapDocumentsAnswer(FoundIn):
+    """Documents of the map."""
+
+    documents: list[MapDocument] = Field(description="In the order asked for.")
+
+
+class MapHit(MapDocument):
+    """A hit on the map."""
+
+    rank: int
+    score: float
+    probability: float
+
+
+class MapHitsAnswer(FoundIn):
+    """Which documents of the map a query found."""
+
+    query: str
+    drawing: str
+    total: int
+    no_good_result: bool
+    did_you_mean: str | None
+    hits: list[MapHit]
 
 
 class ProblemDocument(Answer):

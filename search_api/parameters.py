@@ -152,6 +152,7 @@ def query_of(
         collapse=asked.collapse,
         like=like,
         unlike=unlike,
+        map_region=asked.map_region or None,
     )
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "ERROR_KINDS",
     "HTTP_KINDS",
     "INTERNAL_ERROR",
+    "NoMapError",
     "NothingToReadError",
     "Problem",
     "ProblemKind",
@@ -62,6 +63,10 @@ class UnknownTaskError(TrineError, LookupError):
 
 class NothingToReadError(TrineError):
     """A collection that has no sources is to be read from them again."""
+
+
+class NoMapError(TrineError):
+    """A version has no map."""
 
 
 class UnsupportedBodyError(QueryError):
@@ -115,6 +120,7 @@ ERROR_KINDS = MappingProxyType(
         ),
         CorpusError: ProblemKind("corpus-error", "The documents cannot be read", 400),
         DocumentNotFoundError: ProblemKind("document-not-found", "No such document", 404),
+        NoMapError: ProblemKind("no-map", "This version has no map", 404),
         UnknownIndexError: ProblemKind("unknown-index", "No such collection or version", 404),
         IndexNotFoundError: ProblemKind(
             "index-not-found",

@@ -34,6 +34,7 @@ from search_api.values import (
     number_of_text,
     point_of,
     points_of,
+    rows_of,
     same,
     switch_or_number_of_text,
     text_of,
@@ -43,6 +44,7 @@ from search_api.values import (
 
 __all__ = [
     "MAX_BATCH",
+    "MAX_MAP_ROWS",
     "MAX_TASKS",
     "MAX_TEXTS",
     "MAX_WAIT_S",
@@ -50,6 +52,7 @@ __all__ = [
     "CollectionRequest",
     "EncodeRequest",
     "InAddress",
+    "MapDocumentsRequest",
     "NeighborsRequest",
     "Place",
     "RankingParameters",
@@ -69,6 +72,7 @@ MAX_BATCH = 100
 MAX_TEXTS = 100
 MAX_TASKS = 1000
 MAX_WAIT_S = 60
+MAX_MAP_ROWS = 100
 _NAME_CHARACTERS = 1000
 
 
@@ -183,6 +187,12 @@ SignalNames = Annotated[
         }
     ),
     InAddress({"type": "array", "items": _SIGNAL_NAMES}),
+]
+Rows = Annotated[
+    tuple[int, ...],
+    _checked(rows_of),
+    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0}}),
+    InAddress({"type": "array", "items": {"type": "integer", "minimum": 0}}),
 ]
 DocIds = Annotated[
     tuple[str, ...],
@@ -307,6 +317,11 @@ class RankingParameters(_Window):
     explain: Explain = Field(
         True, description="Whether hits carry their explanation; `words`: also word by word."
     )
+    map_region: OptionalText = Field(
+        None,
+        description="Only documents in a part of the map: `DRAWING:cluster:NUMBER`, or "
+        "`DRAWING:polygon:x,y,x,y,...` in the units of `GET /map`, which names the drawing.",
+    )
     diversity: Number = Field(
         0.0,
         description="How much the best 100 are ordered to differ from each other.",
@@ -378,6 +393,16 @@ class SuggestParameters(Place):
     )
     filter: OptionalText = Field(
         None, description="Condition on metadata: only titles of such documents are told."
+    )
+
+
+class MapDocumentsRequest(Place):
+    """Documents of the map."""
+
+    rows: Rows = Field(
+        description="Their rows, in the order of `positions`.",
+        min_length=1,
+        max_length=MAX_MAP_ROWS,
     )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "parameter_of",
     "point_of",
     "points_of",
+    "rows_of",
     "same",
     "switch_or_number_of_text",
     "text_of",
@@ -145,6 +146,26 @@ def doc_ids_of(value: object, name: str) -> tuple[str, ...]:
         raise wrong_value(name, value, "a list of ids")
     given = [value] if isinstance(value, str) else value
     return tuple(text_of(entry, name) for entry in given)
+
+
+def rows_of(value: object, name: str) -> tuple[int, ...]:
+    """Check a list of whole numbers from 0, or take text apart at commas.
+
+    Examples
+    --------
+    >>> rows_of("3,1", "rows"), rows_of([2], "rows")
+    ((3, 1), (2,))
+    """
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        raise wrong_value(name, value, "a list of whole numbers")
+    rows: list[int] = []
+    for part in given:
+        row = integer_of_text(part, name) if isinstance(part, str) else part
+        if not isinstance(row, int) or isinstance(row, bool) or row < 0:
+            raise wrong_value(name, row, "a list of whole numbers from 0")
+        rows.append(row)
+    return tuple(rows)
 
 
 def weights_of(value: object, name: str) -> dict[str, float]:

@@ -36,7 +36,7 @@ from pipeline.version.open_version import OpenVersion, open_version
 WORDS = ("file", "socket", "clock", "number", "pattern", "read", "open", "naïve", "Straße", "日本")
 FITTED = ("tfidf", "word2vec")
 # tantivy names its segments at random, and their order in memory is its own.
-COMPARED = ("documents.sqlite", "languages.npy", "metadata", "passages", "spelling", *FITTED)
+COMPARED = ("documents.sqlite", "languages.npy", "metadata", "passages", "spelling", "map", *FITTED)
 
 
 @pytest.fixture

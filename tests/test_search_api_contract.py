@@ -59,6 +59,7 @@ MEANINGFUL: dict[str, list[object]] = {
     "title": ["Zebra crossing"],
     "url": ["https://example.org/a?b=c"],
     "metadata": [{"subject": "animals", "year": 2020, "tags": ["a", "b"]}],
+    "rows": [[0], [3, 1]],
     "doc_id": [quote(i, safe="") for i in ("files/01", "long", "ünï/cødé?x=1&y#2 %20")],
 }
 

@@ -22,6 +22,7 @@ from ingest.errors import EmptyCorpusError, IndexCorruptError, TrineError
 from pipeline.encoding.agreement import with_agreement
 from pipeline.encoding.corpus_files import CorpusFiles
 from pipeline.encoding.document_languages import DocumentLanguages, find_languages
+from pipeline.encoding.document_mapping import build_map
 from pipeline.encoding.document_signals import build_document_signal, build_keyword_signal
 from pipeline.encoding.embedding_cache import EmbeddingCache
 from pipeline.encoding.gate import Gate, Verdict, refuse_shrinking
@@ -33,6 +34,7 @@ from pipeline.encoding.stages import Stages
 from pipeline.encoding.summary import BuildSummary, SignalDrift
 from pipeline.encoding.verification import verify_version
 from pipeline.version.collection import CollectionFolder, new_version_id, version_being_built
+from pipeline.version.document_map import MAP_FOLDER
 from pipeline.version.document_store import CorpusChange, DocumentSpool, DocumentStore
 from pipeline.version.manifest import Manifest, SignalRecord, hash_files, write_manifest
 from pipeline.version.open_version import (
@@ -47,7 +49,7 @@ from pipeline.version.suggestions import SUGGESTIONS_FOLDER
 __all__ = ["BuildSummary", "build_version", "build_while_writing"]
 
 # What earlier releases did not keep in a version.
-_LATER_FOLDERS = (SPELLING_FOLDER, SUGGESTIONS_FOLDER, PASSAGE_WORDS_FOLDER)
+_LATER_FOLDERS = (SPELLING_FOLDER, SUGGESTIONS_FOLDER, PASSAGE_WORDS_FOLDER, MAP_FOLDER)
 
 
 def build_version(
@@ -287,6 +289,14 @@ class _Build:
                     self._subfolder("bert"), store, cut, inherited, self._stages
                 )
         self._signals = with_agreement(self._signals, self._folder, cut.table.offsets)
+        build_map(
+            self._folder,
+            self._signals,
+            cut.table.offsets,
+            languages.main,
+            None if refit else inherited,
+            self._stages,
+        )
         return cut.table
 
     def _localized(self, encoder: TermEncoder, languages: tuple[str, ...]) -> TermEncoder:

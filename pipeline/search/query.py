@@ -77,6 +77,8 @@ class Query:
     like, unlike
         Ids of documents that pull the query's embeddings toward themselves, or push them away;
         they are not found themselves. With ``like`` the text may be empty.
+    map_region
+        A part of the map, as ``pipeline.search.map_region`` writes it: only documents in it.
     collapse
         Whether, among the best 100, one hit stands for its near-duplicates; or the cosine from
         which documents count as such, in (0, 1].
@@ -115,6 +117,7 @@ class Query:
     collapse: bool | float = False
     like: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
+    map_region: str | None = None
 
     def __post_init__(self) -> None:
         # A lone surrogate is no character: nothing downstream could store or print it.

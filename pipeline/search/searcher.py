@@ -30,6 +30,7 @@ from pipeline.search.embedding_space import EmbeddingSpace
 from pipeline.search.exactness import Exactness, find_exact
 from pipeline.search.filters import parse_filter
 from pipeline.search.fusion import collection_trust
+from pipeline.search.map_region import region_rows
 from pipeline.search.paging import cut_page
 from pipeline.search.passage_choice import passage_of
 from pipeline.search.query import Query
@@ -50,6 +51,7 @@ from pipeline.version.collection import (
     CollectionFolder,
     default_data_dir,
 )
+from pipeline.version.document_map import DocumentMap
 from pipeline.version.keyword_index import Alternative
 from pipeline.version.open_version import OpenVersion, open_version
 from pipeline.version.permitted import OpenColumns, permit
@@ -188,6 +190,25 @@ class Searcher:
             while len(self._narrowed) > _MAX_NARROWED:
                 self._narrowed.popitem(last=False)
             return self._narrowed[filter]
+
+    @property
+    def map(self) -> DocumentMap | None:
+        """Where the documents lie in a picture; ``None`` where none was drawn."""
+        return self._version.map
+
+    def documents_at(self, rows: Sequence[int]) -> list[Document]:
+        """The documents of the given rows, in the given order."""
+        return self._version.documents.documents(rows)
+
+    def rows(self, doc_ids: Sequence[str]) -> list[int]:
+        """Row of each document, in the given order.
+
+        Raises
+        ------
+        DocumentNotFoundError
+            If there is no such document.
+        """
+        return [self._version.documents.row(doc_id) for doc_id in doc_ids]
 
     def warm(self) -> None:
         """Load every model, so that the first query is as fast as the rest."""
@@ -528,6 +549,8 @@ class Searcher:
             masks.append(shown)
         if query.filter and query.filter.strip():
             masks.append(parse_filter(query.filter).rows(self._version.metadata))
+        if query.map_region:
+            masks.append(region_rows(self._version.map, query.map_region))
         for field_name, value, wanted in parsed.filters:
             mask = self._version.metadata.column(field_name).equal_to(value)
             masks.append(mask if wanted else ~mask)

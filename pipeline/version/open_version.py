@@ -15,6 +15,7 @@ from encoders.word2vec import Word2VecEncoder
 from ingest.documents import Passage
 from ingest.errors import IndexCorruptError, TrineError
 from pipeline.version.arrays import check_offsets, load_array
+from pipeline.version.document_map import MAP_FOLDER, DocumentMap, read_document_map
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.keyword_index import KeywordIndex
@@ -120,6 +121,7 @@ class OpenVersion:
     hold: VersionHold
     passage_words: PassageWords | None = None
     permitted: NDArray[np.bool_] | None = None
+    map: DocumentMap | None = None
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -195,6 +197,7 @@ def open_version(folder: Path, *, verify: bool = False) -> OpenVersion:
         encoders={name: _read_encoder(name, folder / name / ENCODER_FOLDER) for name in embedded},
         hold=hold,
         passage_words=read_passage_words(folder / PASSAGE_WORDS_FOLDER, passages.n_passages),
+        map=read_document_map(folder / MAP_FOLDER, manifest.n_documents),
     )
     if problems := version.count_problems():
         raise IndexCorruptError(f"version {manifest.version} is damaged: {problems[0]}")

@@ -35,6 +35,8 @@ def permit(version: OpenVersion, permitted: NDArray[np.bool_]) -> OpenVersion:
         documents=_PermittedDocuments(version.documents, permitted),
         metadata=_PermittedColumns(version.metadata, permitted),
         permitted=permitted,
+        # Where the others lie shapes the picture, and its clusters are named after them.
+        map=None,
     )
 
 
