@@ -31,6 +31,7 @@ __all__ = [
     "key_of_request",
     "may",
     "require",
+    "shows_key",
     "sign_in_by",
 ]
 
@@ -138,6 +139,12 @@ def key_of_request() -> str | None:
         return given.strip()
     # Another scheme may be a proxy's own affair.
     return request.headers.get("X-API-Key")
+
+
+def shows_key() -> bool:
+    """Whether the current request was found to show a key that is known, in whatever way."""
+    who: Asker | None = g.get("trine_asker")
+    return who is not None and who.key is not None
 
 
 def may(scope: str) -> bool:
