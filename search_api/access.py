@@ -33,6 +33,7 @@ __all__ = [
     "keys_are_required",
     "may",
     "require",
+    "shows_key",
     "sign_in_by",
 ]
 
@@ -145,6 +146,12 @@ def key_of_request() -> str | None:
 def keys_are_required() -> bool:
     """Whether the server answers nothing to those who show no key."""
     return _state(current_app).allowed.keys_required
+
+
+def shows_key() -> bool:
+    """Whether the current request was found to show a key that is known, in whatever way."""
+    who: Asker | None = g.get("trine_asker")
+    return who is not None and who.key is not None
 
 
 def may(scope: str) -> bool:

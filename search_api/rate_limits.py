@@ -149,11 +149,11 @@ class RateLimiter:
             now_s = self._clock()
             now_ms = int(now_s * 1000)
             found = cursor.execute("SELECT until_us FROM spent WHERE client = ?", (client,))
-            (until_us,) = found.fetchone() or (0,)
+            (kept_us,) = found.fetchone() or (0,)
             # No further ahead than a clock that was not set back can have brought it.
-            until_us = min(until_us, (now_ms + self.limit.interval_ms) * 1000)
+            until_us = min(kept_us, (now_ms + self.limit.interval_ms) * 1000)
             (after,), decision = self._policy.step(self._rates, (until_us,), now_ms, 1)
-            if after != until_us:
+            if after != kept_us:
                 cursor.execute(_KEEP, (client, int(after)))
             if now_s >= self._forget_s:
                 # Who has all of it again need not be known.

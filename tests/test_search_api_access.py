@@ -457,3 +457,27 @@ def test_a_key_without_the_scope_learns_nothing(
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert answer.get_json(force=True)["type"] == "/problems/unauthorized"
         assert nobody is None or nobody not in _told(answer).split(" ")
+
+
+@pytest.mark.parametrize("text", ["open {} file", '"{} socket" file', "+file {}", "{}", "-{} date"])
+@pytest.mark.parametrize("signals", ["bm25,tfidf,word2vec", "tfidf", "word2vec", "bm25"])
+def test_whether_others_hold_a_word_cannot_be_asked(
+    client: FlaskClient, keys: _Keys, text: str, signals: str
+) -> None:
+    def told(word: str) -> tuple[int, str]:
+        answer = client.get(
+            f"{API}/search",
+            query_string={
+                "q": text.format(word),
+                "signals": signals,
+                "explain": "words",
+                "k": 100,
+                "collection": "mixed",
+            },
+            headers={"X-API-Key": keys.filtered},
+        )
+        without_times = re.sub(r'"(took_ms|stages_ms)":(\{[^}]*\}|[0-9.]+)', "", answer.text)
+        return answer.status_code, without_times.replace(word, "*")
+
+    # No document at all holds the other one.
+    assert told("zzword") == told("zzqqqq")

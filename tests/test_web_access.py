@@ -125,7 +125,8 @@ def test_pages_ask_to_sign_in_and_then_come_back(data_dir: Path) -> None:
     cookie = signed.headers["Set-Cookie"]
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= {*cookie.split("; ")}
     assert key not in cookie
-    assert client.get("/?q=open+file&k=3").status_code == 200
+    shown = client.get("/?q=open+file&k=3")
+    assert (shown.status_code, shown.headers["Cache-Control"]) == (200, "private, no-cache")
     assert client.get(f"{API}/search?q=file").status_code == 200
     client.post("/sign-out", headers={"Origin": HERE})
     assert client.get("/?q=open+file").status_code == 303

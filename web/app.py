@@ -21,7 +21,7 @@ import search_api.routes
 from ingest.errors import QueryError
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api import rate_limits
-from search_api.access import Access, UnauthorizedError, require
+from search_api.access import Access, UnauthorizedError, key_of_request, require, shows_key
 from search_api.contract import PREFIX
 from search_api.observing import Observing
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
@@ -168,7 +168,7 @@ def handle_error(error: Exception) -> BaseResponse | HTTPException:
         )
     if request.path.startswith("/api/"):
         return problem_response(problem)
-    if isinstance(error, UnauthorizedError) and "Authorization" not in request.headers:
+    if isinstance(error, UnauthorizedError) and key_of_request() is None:
         return sign_in.sign_in_first()
     return problem_page(problem)
 
@@ -214,7 +214,10 @@ def _allow_origins(app: Flask, origins: Sequence[str]) -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """Tell the browser to run and to load nothing that is not ours."""
+    """Tell the browser to run and to load nothing that is not ours, and caches what is private."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    if shows_key():
+        # A cache between us and others may not give them this.
+        response.headers.setdefault("Cache-Control", "private, no-cache")
     return response

@@ -156,6 +156,8 @@ def serve(
     place: Place,
 ) -> None:
     """Serve the search page and the JSON API."""
+    if require_keys and insecure_no_auth:
+        raise click.UsageError("--require-keys and --insecure-no-auth exclude each other")
     if not writable or place.folder.exists():
         # One that can be written to may begin with nothing.
         _sound_manifest(place.folder)

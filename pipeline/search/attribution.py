@@ -87,12 +87,15 @@ def attribute_words(
             for position in speaking:
                 one, raw = shown[position], float(ranking.raw[index, position])
                 if not steered:
-                    asked = encoder.term_shares(parsed.meaning, embeddings[position])
-                    found[position].query[name] = one.asked(asked, parsed.meaning, encoder.term)
+                    read = parsed.read_by(name)
+                    asked = encoder.term_shares(read, embeddings[position])
+                    found[position].query[name] = one.asked(asked, read, encoder.term)
                 found[position].document[name] = _of_terms(encoder, one, scorer.query, raw)
         elif isinstance(encoder, BertEncoder) and isinstance(scorer, PassageScorer):
-            read = [shown[position] for position in speaking]
-            for position, entries in zip(speaking, _of_tokens(encoder, scorer, read), strict=False):
+            texts = [shown[position] for position in speaking]
+            for position, entries in zip(
+                speaking, _of_tokens(encoder, scorer, texts), strict=False
+            ):
                 found[position].document[name] = entries
     return found
 

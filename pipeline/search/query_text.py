@@ -54,6 +54,9 @@ class ParsedText:
         Quoted strings, and words that look like identifiers, as written, each once.
     asks_exactly
         Whether these are what the query asks for: something is quoted, or it is all identifiers.
+    known
+        What of ``meaning`` the encoders that were fitted to the documents get to read; all of it
+        when ``None``.
     """
 
     meaning: str
@@ -63,6 +66,11 @@ class ParsedText:
     quoted: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
     asks_exactly: bool = False
+    known: str | None = None
+
+    def read_by(self, encoder: str) -> str:
+        """What an encoder gets to read of ``meaning``."""
+        return self.meaning if self.known is None or encoder == "bert" else self.known
 
 
 def identifiers(text: str) -> list[str]:

@@ -447,14 +447,7 @@ class Searcher:
         defaults = self.ranking.weights_over(self.signals, query.signals)
         names = self._signal_names(query, defaults)
         with clock.stage("encode"):
-            scorers = scorers_for(
-                self._version,
-                names,
-                parsed.meaning,
-                parsed.keywords,
-                steering,
-                known=self._known_part(parsed.meaning),
-            )
+            scorers = scorers_for(self._version, names, parsed, steering)
         with clock.stage("retrieve"):
             return retrieve(
                 scorers,
@@ -490,7 +483,8 @@ class Searcher:
     def _parse(self, query: Query) -> ParsedText:
         # What is a document's name as it stands holds no operators.
         is_name = bool(self._version.documents.rows_named(query.text))
-        return parse_query_text(query.text, set(self.fields), self._words, operators=not is_name)
+        parsed = parse_query_text(query.text, set(self.fields), self._words, operators=not is_name)
+        return replace(parsed, known=self._known_part(parsed.meaning))
 
     @cached_property
     def _speller(self) -> Speller | None:
@@ -587,11 +581,11 @@ class Searcher:
     def _is_known(self, stem: str) -> bool:
         return bool(self._frequency(stem))
 
-    def _known_part(self, meaning: str) -> str:
-        """A text without the words that none of the permitted documents holds."""
+    def _known_part(self, meaning: str) -> str | None:
+        """A text without the words that only other documents than the permitted ones hold."""
         keywords, permitted = self._version.keywords, self._version.permitted
         if keywords is None or permitted is None:
-            return meaning
+            return None
         return " ".join(
             word for word in words(meaning) if any(map(self._is_known, self._words.forms(word)))
         )

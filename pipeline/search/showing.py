@@ -174,7 +174,7 @@ def _marker(
     marked = {word for phrase in parsed.phrases for word in phrase}
     if not parsed.keywords.stems:
         marked |= set(words(parsed.meaning))
-    nearness = _nearness(version, table, scorers, parsed.meaning)
+    nearness = _nearness(version, table, scorers, parsed.read_by("word2vec"))
     return PassageMarker(table, parsed.keywords.all_stems, marked, nearness, rarity, forms)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.protocol import Embeddings
+from pipeline.search.query_text import ParsedText
 from pipeline.search.steering import Steering
 from pipeline.version.keyword_index import KeywordIndex, KeywordQuery
 from pipeline.version.open_version import OpenVersion, PassageTable
@@ -277,11 +278,8 @@ _NONE = Candidates(np.zeros(0, np.int64), np.zeros(0), 0)
 def scorers_for(
     version: OpenVersion,
     names: Sequence[str],
-    meaning: str,
-    keywords: KeywordQuery,
+    parsed: ParsedText,
     steering: Steering,
-    *,
-    known: str | None = None,
 ) -> dict[str, Scorer]:
     """Bind signals of a version to one query.
 
@@ -289,24 +287,19 @@ def scorers_for(
     ----------
     names
         Signals to use, all of which the version holds.
-    meaning
-        Text to embed; may be empty where documents say what to look for.
+    parsed
+        Its text; may be empty where documents say what to look for.
     steering
         Documents that move its embeddings.
-    keywords
-        Words to match.
-    known
-        What of the text the encoders that were fitted to the documents get to read; all of it
-        when ``None``.
     """
     scorers: dict[str, Scorer] = {}
     for name in names:
         if name == "bm25" and version.keywords is not None:
-            scorers[name] = KeywordScorer(version.keywords, keywords)
+            scorers[name] = KeywordScorer(version.keywords, parsed.keywords)
             continue
         index = version.vectors[name]
         embedding = np.zeros(index.dimension, np.float32)
-        text = meaning if known is None or name == "bert" else known
+        text = parsed.read_by(name)
         if text.strip():
             embedding = version.encoders[name].encode_queries([text])[0]
         if steering:
