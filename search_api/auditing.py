@@ -62,6 +62,10 @@ class Auditor:
         with suppress(queue.Full):
             self._sampled.put_nowait((searcher, text))
 
+    def wait(self) -> None:
+        """Wait until everything that was sampled has been looked at."""
+        self._sampled.join()
+
     def close(self) -> None:
         """End the thread."""
         self._stopped.set()
@@ -83,6 +87,7 @@ class Auditor:
             except Exception as error:
                 _logger.warning("a sampled query could not be looked at: %s", type(error).__name__)
             del sampled
+            self._sampled.task_done()
             pause_s = min(_PAUSE * (time.monotonic() - began), _LONGEST_PAUSE_S)
             self._stopped.wait(pause_s)
 

@@ -21,7 +21,8 @@ import pytest
 from search_api.server_state import process_tree
 
 TRINE = [sys.executable, "-m", "pipeline.command_line.main"]
-PATIENCE_S = 60.0
+# Of a machine that many share.
+PATIENCE_S = 180.0
 
 
 @dataclass
@@ -117,7 +118,10 @@ class Clients:
     n_clients: int
     ask: Callable[[random.Random], tuple[str, str, str | None]]
     pause_s: float = 0.0
+    retries: int = 0
+    """How often to ask again, after the second it is told to wait, where a server is busy."""
     seed: int = 0
+    n_told_to_wait: int = 0
     exchanges: list[Exchange] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -145,7 +149,14 @@ class Clients:
                 next_s = max(next_s + chance.expovariate(1 / self.pause_s), time.monotonic() - 1)
                 if self.ended.wait(max(0.0, next_s - time.monotonic())):
                     break
-            self.exchanges.append(self._exchange(connection, *self.ask(chance)))
+            asked = self.ask(chance)
+            exchange = self._exchange(connection, *asked)
+            for _ in range(self.retries):
+                if exchange.status != 503 or self.ended.wait(1.0):
+                    break
+                self.n_told_to_wait += 1
+                exchange = self._exchange(connection, *asked)
+            self.exchanges.append(exchange)
         connection.close()
 
     def _exchange(

@@ -110,11 +110,18 @@ class TextLines(_Lines):
             )
             return f"{time} {said}"
         about = f" (request {request_id()})" if has_request_context() else ""
-        message = record.getMessage()
+        message = _one_line(record.getMessage())
         # A message of ours that names its request already.
         line = message if about and request_id() in message else message + about
         error = self._error_of(record)
         return f"{time} {record.levelname.lower()}: {line}" + (f"\n{error}" if error else "")
+
+
+def _one_line(message: str) -> str:
+    """A message in which nothing begins another line, or tells a terminal what to do."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in message
+    )
 
 
 def _time_of(record: logging.LogRecord) -> datetime:

@@ -51,6 +51,9 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
 
     def enqueue_req(self, conn: TConn) -> None:
         """Have a request answered, now, later or with 503."""
+        if _is_closed(conn):
+            self._forget(conn)
+            return
         decision = self._admission.offer(conn)
         if decision is Decision.RUN:
             self._run(conn)
@@ -135,3 +138,16 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             self._run(following)
             self._tell_waiting()
         self.finish_request(conn, handled)
+
+
+def _is_closed(conn: TConn) -> bool:
+    """Whether the client is gone; who only says goodbye shall take nobody's place."""
+    if conn.initialized and conn.parser.unreader.buf.getvalue():
+        return False  # it has sent its next request already
+    try:
+        conn.sock.setblocking(False)
+        return not conn.sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
