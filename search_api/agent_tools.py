@@ -43,7 +43,7 @@ __all__ = ["TOOLS", "AgentTool"]
 MAX_HITS = 50
 MAX_PASSAGES = 100
 MAX_CHARACTERS = 100_000
-_FACET_FIELDS_VALUES = 20
+_N_FACET_VALUES = 20
 
 
 class _Finding(Request):
@@ -339,13 +339,14 @@ def _text_of_found(found: Mapping[str, Any]) -> str:
         f"collection {found['collection']}, version {found['version']}."
     )
     for hit in found["hits"]:
-        lines += ["", f"{hit['rank']}. {hit['title'] or hit['doc_id']}"]
-        lines.append(f"   doc_id {hit['doc_id']}, probability {hit['probability']:.2f}")
+        # What a document says must not look like another hit.
+        lines += ["", f"{hit['rank']}. {_one_line(hit['title'] or hit['doc_id'])}"]
+        lines.append(f"   doc_id {_one_line(hit['doc_id'])}, probability {hit['probability']:.2f}")
         lines += [f"   {line}" for line in _described(hit)]
-        lines.append(f"   {' '.join(hit['passage']['text'].split())}")
+        lines.append(f"   {_one_line(hit['passage']['text'])}")
     for field, counts in found["facets"].items():
-        shown = ", ".join(f"{c['value']} ({c['count']})" for c in counts[:_FACET_FIELDS_VALUES])
-        lines += ["", f"{field}: {shown}"]
+        shown = ", ".join(f"{c['value']} ({c['count']})" for c in counts[:_N_FACET_VALUES])
+        lines += ["", _one_line(f"{field}: {shown}")]
     return "\n".join(lines)
 
 
@@ -384,7 +385,11 @@ def _described(found: Mapping[str, Any]) -> Iterable[str]:
     if found["url"]:
         yield str(found["url"])
     if found["metadata"]:
-        yield "; ".join(f"{name}: {value}" for name, value in found["metadata"].items())
+        yield _one_line("; ".join(f"{name}: {value}" for name, value in found["metadata"].items()))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 TOOLS = (

@@ -229,11 +229,14 @@ class MapHitsAnswer(FoundIn):
 class ProblemDocument(Answer):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(description="Stable name of the kind of problem.")
-    title: str
+    type: str = Field(
+        description="Stable name of the kind of problem, and the address of a page about it.",
+        json_schema_extra={"format": "uri-reference"},
+    )
+    title: str = Field(description="The same few words whenever it happens.")
     status: int
-    detail: str
-    instance: str
+    detail: str = Field(description="What was wrong, in one line.")
+    instance: str = Field(description="The address that was asked.")
     parameter: str | None = Field(None, description="The parameter at fault.")
 
 

@@ -102,6 +102,8 @@ def serve_stdio(pool: SearcherPool) -> None:
         async with stdio_server() as (received, sent):
             await server.run(received, sent, server.create_initialization_options())
 
+    # Ctrl-C would wait for the thread that reads standard input; there is nothing to tidy up.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     anyio.run(serve)
 
 

@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from search_api.answer_models import ProblemDocument
 from search_api.contract import PREFIX, LinesBody, Operation, Operations
 from search_api.parameters import in_address
-from search_api.problems import ERROR_KINDS, HTTP_KINDS
+from search_api.problems import ALL_KINDS
 from search_api.request_ids import HEADER
 from search_api.request_models import Request
 
@@ -35,10 +35,6 @@ DEPRECATION_POLICY = (
 _REFERENCE = "#/components/schemas/{model}"
 _EVERYWHERE = (400, 429, 500)
 _WITH_SCOPE = (401, 403)
-_KINDS = {
-    **HTTP_KINDS,
-    **{kind.status: kind for kind in ERROR_KINDS.values() if kind.status in {401, 403, 429}},
-}
 _SECURITY_SCHEMES = {
     "bearer": {
         "type": "http",
@@ -198,6 +194,9 @@ def _query_parameters(model: type[Request]) -> list[dict[str, object]]:
 def _responses(operation: Operation) -> dict[str, object]:
     common = {HEADER: {"$ref": f"#/components/headers/{HEADER}"}}
     kept = {"Cache-Control": {"$ref": "#/components/headers/Cache-Control"}}
+    tagged = {"ETag": {"$ref": "#/components/headers/ETag"}}
+    if operation.method == "GET":
+        kept |= tagged
     located = {"Location": {"$ref": "#/components/headers/Location"}}
     answered = {
         "description": operation.answers.__doc__ or "",
@@ -213,14 +212,17 @@ def _responses(operation: Operation) -> dict[str, object]:
     if operation.has_body:
         statuses = (*statuses, *_WITH_BODY)
     for status in sorted(set(statuses)):
-        known = _KINDS.get(status)
+        kinds = [f"{kind.title} (`{kind.type}`)" for kind in ALL_KINDS if kind.status == status]
         responses[str(status)] = {
-            "description": known.title if known else "A problem.",
+            "description": "; ".join(kinds) or "A problem.",
             "headers": common | (_RETRIED if status == 503 else {}),
             "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}},
         }
     if operation.method == "GET":
-        responses["304"] = {"description": "Nothing changed since the ETag given."}
+        responses["304"] = {
+            "description": "Nothing changed since the ETag given.",
+            "headers": common | kept,
+        }
     return responses
 
 

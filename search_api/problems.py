@@ -35,6 +35,7 @@ from search_api.rate_limits import TooManyRequestsError
 from search_api.request_ids import request_id
 
 __all__ = [
+    "ALL_KINDS",
     "ERROR_KINDS",
     "HTTP_KINDS",
     "INTERNAL_ERROR",
@@ -165,6 +166,17 @@ HTTP_KINDS = MappingProxyType(
         )
     }
 )
+
+ALL_KINDS = tuple(
+    sorted(
+        {
+            kind.type: kind
+            for kind in (*HTTP_KINDS.values(), *ERROR_KINDS.values(), INTERNAL_ERROR)
+        }.values(),
+        key=lambda kind: (kind.status, kind.slug),
+    )
+)
+"""Every kind there is, by status."""
 
 _HTTP_DETAILS = MappingProxyType(
     {

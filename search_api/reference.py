@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from search_api.contract import PREFIX, LinesBody, Operation, Operations
 from search_api.openapi import DEPRECATION_POLICY, body_text, openapi_document
+from search_api.problems import ALL_KINDS
 from search_api.routes import ALL_OPERATIONS
 
 __all__ = ["DEFAULT_SERVER", "curl_example", "markdown_reference", "python_example"]
@@ -22,7 +23,8 @@ DEFAULT_SERVER = "http://127.0.0.1:8080"
 _INTRODUCTION = f"""\
 Everything is JSON, below `{PREFIX}`. The contract itself, an OpenAPI 3.1 document, is at
 `{PREFIX}/openapi.json`, and this page at `{PREFIX}/docs`; both are made of the code that answers.
-Unknown parameters are refused.
+Unknown parameters are refused. Parameters stand in the query string of `GET` and `DELETE`, and
+wherever the body is documents or nothing; in a JSON object, the body, otherwise.
 
 **Errors** are problem documents (RFC 9457, `application/problem+json`) with a stable `type`, which
 is also the address of a page about it, and `parameter` where one is at fault. **Every answer** has
@@ -31,6 +33,8 @@ is also the address of a page about it, and `parameter` where one is at fault. *
 **Versions.** An answer names the version it is of; give it back as `version` and pages, totals and
 scores stay as they are, whatever is published meanwhile. Answers to `GET` have an `ETag`: asked
 again with `If-None-Match`, they come as 304 without a search while nothing was published.
+`Cache-Control` lets a client keep an answer to a request that names its versions for an hour; any
+other is asked for again each time, and what changes by itself (tasks, health) is never kept.
 
 **Deprecation.** {DEPRECATION_POLICY}
 
@@ -61,7 +65,9 @@ def markdown_reference(every: Iterable[Operations], *, server: str = DEFAULT_SER
         lines += [f"## {group.tag}", "", group.description, ""]
         for operation in group.all:
             lines += _described(operation, document, server)
-    return "\n".join(lines)
+    lines += ["## Problems", "", "| `type` | status | |", "|---|---|---|"]
+    lines += [f"| `{kind.type}` | {kind.status} | {kind.title}. |" for kind in ALL_KINDS]
+    return "\n".join([*lines, ""])
 
 
 def curl_example(operation: Operation, *, server: str = DEFAULT_SERVER) -> str:

@@ -51,6 +51,8 @@ HOMES = {
     ),
     "flask": ("search_api/", "web/"),
     "gunicorn": ("web/",),
+    "mcp": ("search_api/mcp_server.py",),
+    "uvicorn": ("search_api/mcp_server.py",),
     "watchfiles": ("pipeline/command_line/watch.py",),
 }
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -25,6 +25,7 @@ from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.write_log import WriteLog
 from search_api.openapi import openapi_document
+from search_api.problems import ALL_KINDS
 from search_api.routes import ALL_OPERATIONS
 from search_api.snapshot import pool_of
 from web import Settings, create_app
@@ -109,6 +110,27 @@ def test_the_document_is_openapi_and_the_same_each_time(app: Flask) -> None:
     served = app.test_client().get(CONTRACT)
     assert served.get_json() == json.loads(json.dumps(openapi_document(ALL_OPERATIONS)))
     assert served.get_json()["openapi"].startswith("3.1")
+
+
+def test_every_operation_is_described_whole(app: Flask) -> None:
+    document = openapi_document(ALL_OPERATIONS)
+    client = app.test_client()
+    told = {str(kind.status) for kind in ALL_KINDS}
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            name = f"{method} {path}"
+            assert described["summary"], name
+            assert described["x-trine-scope"] in {None, "search", "write", "admin"}, name
+            for status, answer in described["responses"].items():
+                assert answer["description"] != "A problem.", f"{name}: {status}"
+                assert "X-Request-ID" in answer["headers"], f"{name}: {status}"
+                assert status in {"200", "202", "304", *told}
+            if "requestBody" in described:
+                (body,) = described["requestBody"]["content"].values()
+                assert "example" in body, name
+    # A type is the address of a page about it.
+    for kind in ALL_KINDS:
+        assert kind.title in client.get(kind.type).text.replace("&#39;", "'")
 
 
 def test_every_route_is_in_the_document(app: Flask) -> None:
