@@ -23,6 +23,8 @@ PAGES = {
     "lenses, empty": ("/lenses", []),
     "words": ("/words?q=file+-+folder", []),
     "words, unknown": ("/words?q=xyzzy", []),
+    "map": ("/map?q=file", []),
+    "map, no query": ("/map", ["[data-zoom=in]"]),
     "problem": ("/?q=file&k=0", []),
     "help": ("/", ["[data-help]"]),
     "reference": ("/api/v1/docs", []),

@@ -8,17 +8,19 @@ from urllib.parse import urlencode
 
 import numpy as np
 from flask import Blueprint, Flask, Response, request
+from numpy.typing import NDArray
 
 from ingest.errors import QueryError, TrineError
 from pipeline.search.map_region import region_rows
 from pipeline.search.searcher import Searcher
 from pipeline.version.document_map import DocumentMap
 from search_api.map_routes import map_of
-from search_api.problems import NoMapError, problem_of
+from search_api.problems import problem_of
 from search_api.snapshot import current_pool
 from web.layout import problem_page, render_page
 from web.page_request import PageRequest
 from web.plain_text import readable
+from web.regions import cluster_name, region_label
 
 __all__ = [
     "ClusterView",
@@ -28,7 +30,6 @@ __all__ = [
     "blueprint",
     "cluster_colors",
     "init_app",
-    "region_label",
 ]
 
 N_COLORS = 12
@@ -117,8 +118,6 @@ def _map(template: str, problem_template: str) -> Response:
             asked.arguments.get("collection"), asked.arguments.get("version")
         )
         view = _view(searcher, map_of(searcher), asked.within(searcher.fields))
-    except NoMapError as error:
-        return problem_page(problem_of(error), asked, problem_template)
     except TrineError as error:
         return problem_page(problem_of(error), asked, problem_template)
     return render_page(template, asked, view=view, kept_names=_KEPT)
@@ -173,24 +172,20 @@ def _cluster_views(
 ) -> list[ClusterView]:
     kept = {"collection": asked.arguments.get("collection")}
     views = []
-    for number, (terms, count) in enumerate(
-        zip(found.names, found.counts().tolist(), strict=True)
-    ):
+    for number, (terms, count) in enumerate(zip(found.names, found.counts().tolist(), strict=True)):
         region = f"{found.drawing_id}:cluster:{number}"
         # Without words nothing can be ranked; a cluster without a name has none to offer.
         pairs = {**kept, "q": " ".join(terms[:3]), "map_region": region}
         path = "/?" if terms else "/map?"
         address = path + urlencode([(name, value) for name, value in pairs.items() if value])
-        views.append(ClusterView(number, colors[number], _name(terms, number), count, address))
+        views.append(
+            ClusterView(number, colors[number], cluster_name(terms, number), count, address)
+        )
     return sorted(views, key=lambda view: -view.n_documents)
 
 
-def _name(terms: Sequence[str], number: int) -> str:
-    return " · ".join(map(readable, terms[:3])) or f"cluster {number + 1}"
-
-
 def _region_view(
-    found: DocumentMap, region: str, inside: np.ndarray, asked: PageRequest
+    found: DocumentMap, region: str, inside: NDArray[np.bool_], asked: PageRequest
 ) -> RegionView:
     return RegionView(
         label=region_label(found, region),
@@ -200,21 +195,7 @@ def _region_view(
     )
 
 
-def region_label(found: DocumentMap | None, region: str) -> str:
-    """What a region is called in a few words.
-
-    Examples
-    --------
-    >>> region_label(None, "0a1b2c3d:polygon:1,2,3,4,5,6")
-    'a part of the map'
-    """
-    kind, _, rest = region.partition(":")[2].partition(":")
-    if found is not None and kind == "cluster" and rest.isdigit() and int(rest) < len(found.names):
-        return _name(found.names[int(rest)], int(rest))
-    return "a part of the map"
-
-
-def _near_the_middle(found: DocumentMap, inside: np.ndarray) -> list[int]:
+def _near_the_middle(found: DocumentMap, inside: NDArray[np.bool_]) -> list[int]:
     """Rows of the documents nearest to the middle of a region."""
     rows = np.flatnonzero(inside)
     if not len(rows):

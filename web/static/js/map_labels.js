@@ -52,7 +52,11 @@ export class Labels {
   arrange(view, width, height) {
     const taken = [];
     for (const label of [...this.#marks, ...this.#names]) {
-      const left = label.x * view.scale + view.x - label.width / 2;
+      const middle = label.x * view.scale + view.x;
+      // What lies within the window is named within it.
+      const cut = middle > 0 && middle < width;
+      const wanted = middle - label.width / 2;
+      const left = cut ? Math.max(4, Math.min(width - label.width - 4, wanted)) : wanted;
       const top = label.y * view.scale + view.y - label.height / 2;
       const box = { left, top, right: left + label.width, bottom: top + label.height };
       const seen = box.right > 0 && box.left < width && box.bottom > 0 && box.top < height;
