@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format collections soak reference evaluate screenshots clean
+.PHONY: help setup demo test lint types unit axe format collections soak lighthouse reference evaluate screenshots clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,8 +33,15 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-unit: setup
-	$(BIN)/pytest -n 2 --dist loadfile -m "not collections and not soak"
+unit: setup axe
+	$(BIN)/pytest -n 2 --dist loadfile -m "not collections and not soak and not lighthouse"
+
+# Optional: where npm is missing, or its registry, the test that needs axe-core skips and says so.
+axe: tests/axe/node_modules/.package-lock.json
+
+tests/axe/node_modules/.package-lock.json: tests/axe/package-lock.json
+	@if command -v npm > /dev/null; then npm ci --no-audit --no-fund --silent --prefix tests/axe \
+	  || echo "npm could not install axe-core: its test will be skipped"; fi
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
@@ -45,6 +52,10 @@ collections: setup ## Relevance over the public collections in $TRINE_COLLECTION
 
 soak: setup ## Long fault, fuzz and load runs
 	$(BIN)/pytest -m soak -s
+
+lighthouse: setup ## Measure the pages by Lighthouse, and how soon keystrokes are painted (needs npm)
+	npm ci --no-audit --no-fund --silent --prefix tests/lighthouse
+	$(BIN)/pytest -m lighthouse -s
 
 reference: setup ## Write API.md from the API's contract
 	$(BIN)/python -m search_api.reference > API.md

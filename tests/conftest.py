@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from werkzeug.serving import make_server
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # A tiny BERT gains nothing from threads, and waits for them on a busy machine.
@@ -21,6 +25,7 @@ from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
+from web import Settings, create_app
 
 # How fast inputs are made says something about the machine, not about Trine.
 settings.register_profile("trine", suppress_health_check=[HealthCheck.too_slow])
@@ -28,6 +33,7 @@ settings.load_profile("trine")
 
 # It asserts on behalf of tests, so pytest explains what it asserts.
 pytest.register_assert_rewrite("fault_subject")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
 
 
@@ -146,3 +152,39 @@ def fault_server(
     server = FaultServer(tmp_path_factory.mktemp("faults") / "points")
     yield server
     server.close()
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """Serve an application from a thread; gives its address."""
+    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def library_address(library_data_dir: Path) -> Iterator[str]:
+    """Address of a server over the library."""
+    with served(Settings(library_data_dir)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by Playwright."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-quic", "--disable-background-networking"],
+        )
+        yield opened
+        opened.close()

@@ -1,99 +1,385 @@
 # ruff: noqa: ANN401  (Playwright may be absent)
-"""The page in a real browser: the flow, the layout at two widths, both themes."""
+"""The pages in a real browser, JavaScript on and off, at two widths, in both themes."""
 
-import shutil
-import threading
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
+from conftest import served
 
-from web import Settings, create_app
+from ingest.documents import Document
+from web import Settings
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page at a desk; the test fails on anything the browser complains of."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield from _watched(context)
 
 
-@pytest.fixture(scope="module")
-def address(library_data_dir: Path) -> Iterator[str]:
-    app = create_app(Settings(library_data_dir))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+@pytest.fixture
+def scriptless(browser: Any) -> Iterator[Any]:
+    """The same without JavaScript."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, java_script_enabled=False
+    )
+    yield from _watched(context)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-quic", "--disable-background-networking"],
-        )
-        yield opened
-        opened.close()
-
-
-@pytest.mark.parametrize("scripts", [True, False])
-def test_search_flow(browser: Any, address: str, scripts: bool) -> None:
-    context = browser.new_context(java_script_enabled=scripts)
+def _watched(context: Any) -> Iterator[Any]:
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    # Who goes on to another page before the icon has come has given it up; that is no failure.
+    # Who goes on before something has come has given it up; that is no failure.
     page.on(
         "requestfailed",
         lambda request: request.failure == "net::ERR_ABORTED" or complaints.append(request.url),
     )
-    page.goto(address)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def ids(page: Any) -> list[str]:
+    """Titles of the hits in sight, once they are those of the words in the box."""
+    page.locator("li.hit").first.wait_for()
+    return list(page.locator("li.hit h2 a").all_inner_texts())
+
+
+def settled(page: Any, part: str) -> Any:
+    """Wait for the answer to what is done inside."""
+    return page.expect_response(lambda reply: part in reply.url)
+
+
+def test_plain_search_needs_no_script(scriptless: Any, library_address: str) -> None:
+    page = scriptless
+    page.goto(library_address)
     page.get_by_role("searchbox").fill("read a file")
     page.get_by_role("searchbox").press("Enter")
     # The page may still be arriving.
     page.locator("li.hit").nth(9).wait_for()
-    assert page.locator("li.hit").count() == 10
-    # Some bar is drawn as wide as its part, though no style stands in the page.
-    first = page.locator("svg.bar").first
-    drawn = (
-        first.locator("rect:not(.bar-track):not(.taken)").evaluate_all(
-            "parts => parts.map(part => part.getBoundingClientRect().width)"
-        )
-        if scripts
-        else [100.0]
-    )
-    assert sum(drawn) > 50
     page.get_by_text("Why this hit").first.click()
     assert page.get_by_role("table").first.is_visible()
+    page.get_by_role("link", name="Word by word").first.click()
+    assert page.get_by_role("radio").count() >= 3
+    assert page.locator(".reading:visible").count() == 1
+    page.get_by_role("link", name="Results for").click()
     page.get_by_role("link", name="Next").click()
     assert "page 2 of" in page.locator(".summary").inner_text()
     page.locator("aside a", has_text="numbers").click()
     assert "numbers" in page.locator(".chosen").inner_text()
+    page.get_by_role("link", name="More like this").first.click()
+    assert "more like" in page.locator(".chosen").inner_text()
+    page.locator("#weight-bm25").focus()
+    page.keyboard.press("End")
+    page.get_by_role("button", name="Apply").click()
+    assert page.locator("#weight-bm25").input_value() == "1"
+    assert page.get_by_role("link", name="As it was").is_visible()
     page.locator("li.hit h2 a").first.click()
     assert page.locator("article.document .text").is_visible()
-    page.get_by_role("link", name="Results for").click()
-    # The page may still be arriving.
-    page.locator("li.hit").nth(9).wait_for()
-    assert page.locator("li.hit").count() == 10
+    page.locator(".similar a").first.click()
+    assert page.locator("article.document .text").is_visible()
+    page.get_by_role("link", name="Lenses").click()
+    page.get_by_role("searchbox").fill("read a file")
+    page.get_by_role("searchbox").press("Enter")
+    assert page.locator(".lens-column").count() == 5
+    assert page.locator(".ways path.staying").count() > 5
+    page.get_by_role("link", name="Words", exact=True).click()
+    page.get_by_role("searchbox").fill("file")
+    page.get_by_role("searchbox").press("Enter")
+    assert page.locator(".near-words li").count() > 5
     page.locator(".brand").click()
     assert page.get_by_role("heading", name="What are you looking for?").is_visible()
-    assert complaints == []
-    context.close()
+
+
+def test_what_is_typed_is_searched_for_at_once(page: Any, library_address: str) -> None:
+    page.goto(library_address)
+    box = page.locator("#q")
+    box.press_sequentially("read a fi", delay=5)
+    page.locator(".summary", has_text="for “read a file”").wait_for()
+    # Nothing was loaded anew: the box still has the focus, and the address can be shared.
+    assert page.evaluate("document.activeElement.id") == "q"
+    assert page.url.endswith("/?q=read+a+fi")
+    box.press_sequentially("le", delay=5)
+    page.wait_for_url("**/?q=read+a+file")
+    typed = ids(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    assert ids(other) == typed
+    # All that was typed is one step back.
+    page.go_back()
+    page.get_by_role("heading", name="What are you looking for?").wait_for()
+    assert box.input_value() == ""
+    page.go_forward()
+    page.locator("li.hit").first.wait_for()
+    assert box.input_value() == "read a file"
+
+
+def test_only_the_last_answer_counts(page: Any, library_address: str) -> None:
+    """An answer that comes late, to words that were typed on, is dropped."""
+    page.goto(library_address + "/?q=clock")
+    before = ids(page)
+    late: list[Any] = []
+    page.route(re.compile(r"/parts/answer\?q=socket"), lambda route: late.append(route))
+    box = page.locator("#q")
+    box.fill("socket")
+    page.locator("#answer[aria-busy=true]").wait_for()
+    # What was found before stays meanwhile.
+    assert ids(page) == before
+    box.fill("decimal fraction")
+    page.wait_for_url("**/?q=decimal+fraction")
+    page.locator("#answer:not([aria-busy])").wait_for()
+    found = ids(page)
+    assert found != before
+    for route in late:
+        route.continue_()
+    page.locator("#answer:not([aria-busy])").wait_for()
+    assert ids(page) == found
+    assert late
+
+
+def test_completions_are_a_combobox(page: Any, library_address: str) -> None:
+    page.goto(library_address)
+    box = page.get_by_role("combobox", name="Search default")
+    assert box.get_attribute("aria-expanded") == "false"
+    box.press_sequentially("quat", delay=5)
+    page.locator("#completions [role=option]").first.wait_for()
+    assert box.get_attribute("aria-expanded") == "true"
+    box.press("ArrowDown")
+    chosen = page.locator("[role=option][aria-selected=true]")
+    assert chosen.get_attribute("id") == box.get_attribute("aria-activedescendant")
+    text = chosen.inner_text()
+    box.press("Enter")
+    assert box.input_value() == text
+    assert box.get_attribute("aria-expanded") == "false"
+    page.locator("li.hit", has_text="Quaternion").first.wait_for()
+    box.fill("quat")
+    page.locator("#completions [role=option]").first.wait_for()
+    box.press("Escape")
+    assert page.locator("#completions [role=option]").count() == 0
+    assert box.input_value() == "quat"
+    box.press("Escape")
+    assert box.input_value() == ""
+
+
+def test_the_keyboard_reaches_everything(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/?q=read+a+file")
+    focused = "document.activeElement.closest('.hit')?.value ?? document.activeElement.id"
+    page.keyboard.press("/")
+    assert page.evaluate(focused) == "q"
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == 1
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == 2
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("w")
+    assert page.get_by_role("table").first.is_visible()
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focused) == "q"
+    page.keyboard.press("?")
+    assert page.locator("#q").input_value().endswith("?")
+    page.keyboard.press("Backspace")
+    page.locator("h2 a").nth(1).focus()
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("dialog").is_visible()
+    with settled(page, "/parts/answer"):
+        page.keyboard.press("n")
+    page.locator(".summary", has_text="page 2 of").wait_for()
+    page.locator("li.hit h2 a").first.focus()
+    with settled(page, "like="):
+        page.keyboard.press("m")
+    page.locator(".chosen .like").wait_for()
+    page.locator("li.hit h2 a").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("article.document").wait_for()
+
+
+def test_history_stays_on_the_device(page: Any, library_address: str) -> None:
+    sent: list[str] = []
+    page.goto(library_address)
+    page.locator("#q").fill("timezone")
+    page.locator("#q").press("Enter")
+    page.locator("li.hit").first.wait_for()
+    page.on("request", lambda request: sent.append(request.url))
+    page.goto(library_address)
+    recent = page.locator("[role=option][data-kind=recent]")
+    recent.first.wait_for()
+    assert recent.all_inner_texts() == ["timezone"]
+    assert not [url for url in sent if "timezone" in url]
+    assert page.context.cookies() == []
+    page.get_by_role("button", name="Forget these").click()
+    assert recent.count() == 0
+    page.reload()
+    page.locator("#q").wait_for()
+    assert page.evaluate("localStorage.getItem('trine.recent')") is None
+
+
+def test_hits_steer_the_search(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/?q=read+a+file")
+    first = ids(page)[0]
+    page.get_by_role("link", name="More like this").first.click()
+    page.locator(".chosen .like", has_text=first).wait_for()
+    assert first not in ids(page)
+    page.get_by_role("link", name="Less like this").nth(1).click()
+    page.locator(".chosen .unlike").wait_for()
+    assert "like=" in page.url
+    assert "unlike=" in page.url
+    page.locator(".chosen .like a").click()
+    page.locator(".chosen .like").wait_for(state="detached")
+    page.locator(".chosen .unlike a").click()
+    page.locator(".chosen").wait_for(state="detached")
+    assert ids(page)[0] == first
+
+
+def test_sliders_rank_anew_without_a_new_page(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/?q=read+a+file")
+    page.evaluate("window.stays = true")
+    page.locator("#weight-bert").focus()
+    with settled(page, "weights="):
+        page.keyboard.press("Home")
+    page.get_by_role("link", name="As it was").wait_for()
+    assert "bert%3A0%2C" in page.url or page.url.endswith("bert%3A0")
+    # The slider is the same, so that it can be moved on.
+    assert page.evaluate("document.activeElement.id") == "weight-bert"
+    page.locator(".why summary").first.click()
+    assert page.locator(".why th", has_text="BERT").count() == 0
+    page.get_by_role("link", name="As it was").click()
+    page.locator(".balance output", has_text="0.5").first.wait_for()
+    assert "weights" not in page.url
+    assert page.evaluate("window.stays")
+
+
+def test_facets_sort_and_pages_keep_the_place(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/?q=read+a+file")
+    page.locator(".facet a", has_text="time").first.click()
+    page.locator(".chosen", has_text="time").wait_for()
+    # The focus is where it was: on the same value, now chosen.
+    assert page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
+    page.locator("#sort").select_option("number:desc")
+    page.wait_for_url("**sort=number*")
+    page.locator("#answer:not([aria-busy])").wait_for()
+    page.go_back()
+    page.wait_for_url(lambda url: "sort" not in url)
+    page.go_back()
+    page.wait_for_url(lambda url: "only" not in url)
+    page.locator(".chosen").wait_for(state="detached")
+
+
+def test_passages_and_words_unfold(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/?q=alpha+chapter")
+    more = page.locator(".more-passages a").first
+    more.click()
+    page.locator(".passages li").first.wait_for()
+    n_left_out = page.locator(".passages + .hint").inner_text().split()[0]
+    n_shown = page.locator(".passages li").count()
+    assert int(more.inner_text().split()[0]) == n_shown + int(n_left_out)
+    more.click()
+    assert page.locator(".passages li").count() == 0
+    page.locator(".why summary").first.click()
+    page.get_by_role("link", name="Word by word").first.click()
+    page.get_by_role("radio", name="Keywords").check()
+    page.locator(".reading-bm25 .level-5").first.wait_for()
+    assert page.locator(".reading:visible").count() == 1
+
+
+def test_a_server_that_is_away_is_told_of(browser: Any, library_address: str) -> None:
+    page = browser.new_page()
+    page.goto(library_address + "/?q=clock")
+    before = ids(page)
+    page.route("**/parts/answer**", lambda route: route.abort("failed"))
+    page.route("**/api/v1/suggest**", lambda route: route.abort("failed"))
+    page.locator("#q").fill("socket")
+    page.get_by_text("The server does not answer").wait_for()
+    assert ids(page) == before
+    page.unroute("**/parts/answer**")
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_text("The server does not answer").wait_for(state="detached")
+    assert ids(page) != before
+    page.close()
+
+
+def test_a_theme_is_kept(page: Any, library_address: str) -> None:
+    page.goto(library_address)
+    color = "getComputedStyle(document.body).backgroundColor"
+    by_day = page.evaluate(color)
+    switch = page.locator("[data-theme-switch]")
+    switch.click()
+    assert page.evaluate(color) == by_day
+    switch.click()
+    by_night = page.evaluate(color)
+    assert by_night != by_day
+    page.goto(library_address + "/?q=file")
+    assert page.evaluate(color) == by_night
+    switch.click()
+    assert page.evaluate(color) == by_day
+
+
+def test_lenses_follow_a_document(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/lenses")
+    page.locator("#q").fill("read a file")
+    page.locator(".lens-column").first.wait_for()
+    assert page.url.endswith("/lenses?q=read+a+file")
+    # A line begins at the height of its document, to the width of its stroke.
+    seat = page.locator(".lens-bm25 li").first
+    number = seat.get_attribute("data-document")
+    line = page.locator(f".ways >> nth=0 >> path[data-document='{number}']")
+    row, way = seat.bounding_box(), line.bounding_box()
+    assert abs(row["y"] + row["height"] / 2 - min(way["y"], way["y"] + way["height"])) < 8
+    seat.hover()
+    assert page.locator(".following .lens-column .followed").count() >= 1
+    page.mouse.move(5, 5)
+    page.locator(".following").wait_for(state="detached")
+
+
+def test_words_add_up(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/words")
+    page.locator("#q").fill("file")
+    page.locator(".near-words li").first.wait_for()
+    word = page.locator(".near-word").first.inner_text()
+    page.get_by_role("link", name=f"Take {word} away").click()
+    page.locator(".terms .taken-away", has_text=word).wait_for()
+    assert page.locator("#q").input_value() == f"file - {word}"
+    page.go_back()
+    page.locator(".terms .taken-away").wait_for(state="detached")
+    assert page.locator("#q").input_value() == "file"
+    page.locator("#q").fill("xyzzy")
+    page.get_by_text("does not know the word").wait_for()
+
+
+def test_print_leaves_out_what_paper_cannot_do(page: Any, library_address: str) -> None:
+    page.goto(library_address + "/?q=read+a+file")
+    page.emulate_media(media="print")
+    assert not page.locator(".ask").is_visible()
+    assert not page.locator(".refine").is_visible()
+    assert page.locator("li.hit").first.is_visible()
+
+
+def test_texts_run_their_own_way(browser: Any, tmp_path: Path, build: Any) -> None:
+    build(Document("ar", "كيف تقرأ ملفا", "هذا النص يشرح كيف تقرأ ملفا من القرص."))
+    with served(Settings(tmp_path / "built")) as address:
+        page = browser.new_page()
+        page.goto(address + "/?q=ملفا")
+        direction = "element => getComputedStyle(element).direction"
+        assert page.locator("#q").evaluate(direction) == "rtl"
+        assert page.locator("li.hit h2 a").evaluate(direction) == "rtl"
+        assert page.locator("li.hit .passage").evaluate(direction) == "rtl"
+        assert page.locator("body").evaluate(direction) == "ltr"
+        page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_fits_its_window(
     browser: Any,
-    address: str,
+    library_address: str,
     tmp_path: Path,
     width: int,
     scheme: str,
@@ -107,8 +393,13 @@ def test_every_page_fits_its_window(
         "options": "/?q=clock&filter=subject:time",
         "document": "/documents/long",
         "problem": "/?q=file&k=0",
+        "steered": "/?q=read+a+file&like=files/01&unlike=time/02",
+        "lenses": "/lenses?q=read+a+file",
+        "words": "/words?q=file",
+        "word by word": "/words-of-hit?q=read+a+file&k=1&page=1",
+        "passages": "/passages?q=alpha&document=long",
     }.items():
-        page.goto(address + path)
+        page.goto(library_address + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         shot = tmp_path / f"{name}-{width}-{scheme}.png"
         page.screenshot(path=shot, full_page=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pytest
 from flask.testing import FlaskClient
@@ -182,6 +183,7 @@ def test_odd_queries_get_a_page(client: FlaskClient, query: str) -> None:
     assert "\x1b" not in response.text
 
 
+MINUS = "\N{MINUS SIGN}"
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{7*7}}\x1b"
 
 
@@ -206,6 +208,15 @@ def test_markup_in_everything_stays_text(build: Callable[..., Searcher], tmp_pat
         "/?q=evil&collection=" + quote(ATTACK),
         "/documents/" + quote("evil/" + ATTACK, safe="/") + "?q=" + quote(ATTACK),
         "/documents/" + quote(ATTACK, safe=""),
+        "/parts/answer?q=" + quote("evil " + ATTACK),
+        "/lenses?q=" + quote("evil " + ATTACK),
+        "/words?q=" + quote("evil " + ATTACK),
+        "/words?" + "&".join(f"{name}={quote(ATTACK)}" for name in "abc"),
+        "/words-of-hit?k=1&page=1&q=" + quote("evil " + ATTACK),
+        "/passages?q=evil&document=" + quote("evil/" + ATTACK),
+        "/?q=evil&like=other&unlike=" + quote("evil/" + ATTACK),
+        "/?q=evil&weights=" + quote(ATTACK),
+        "/?q=evil&weight-bm25=" + quote(ATTACK),
         "/" + quote(ATTACK, safe=""),
     ]
     for address in addresses:
@@ -299,3 +310,129 @@ def test_addresses_survive_odd_facet_values() -> None:
     assert PageRequest.read({"q": ["x"], "only": ['kind:a"b\\c: d & e']}) == asked
     narrowed = asked.narrowed(asked.search().query, ())
     assert narrowed.filter == 'kind:"a\\"b\\\\c: d & e"'
+
+
+def test_a_part_is_what_the_page_shows(client: FlaskClient) -> None:
+    """With and without scripts, hits are rendered by the same template."""
+    for search in ("q=read+a+file&k=3", "q=file&only=subject:files", "q=tempoary", "", "q=x&k=0"):
+        page, part = client.get(f"/?{search}"), client.get(f"/parts/answer?{search}")
+        assert page.status_code == part.status_code
+        assert "<html" not in part.text
+        took = re.compile(r"(under )?\d+ ms")
+        assert took.sub("", part.text.strip()) in took.sub("", page.text)
+
+
+def test_while_typing_the_last_word_is_finished(client: FlaskClient) -> None:
+    typing = client.get("/parts/answer?q=open+a+fil&typing=1").text
+    assert "for “<bdi>open a file</bdi>”" in typing
+    assert _doc_ids(typing) == _doc_ids(client.get("/parts/answer?q=open+a+file").text)
+    # A finished word, and what nothing continues, are left as they are.
+    for query in ("open a file", "open a fil ", "zzzz"):
+        page = client.get("/parts/answer", query_string={"q": query, "typing": "1"}).text
+        assert "</strong> matches for “" not in page
+
+
+def test_hits_are_steered_by_links(client: FlaskClient) -> None:
+    first = client.get("/?q=read+a+file").text
+    toward = html.unescape(_link(first, "More like this"))
+    more = client.get(toward).text
+    api = client.get(toward.replace("/?", "/api/v1/search?")).get_json()
+    assert _doc_ids(more) == [quote(hit["doc_id"]) for hit in api["hits"]]
+    assert 'name="like"' in more
+    assert client.get("/?like=files/01").status_code == 200
+    assert client.get("/?q=x&like=nope").status_code == 400
+    assert client.get("/?q=x&like=files/01&unlike=files/01").status_code == 400
+
+
+def test_sliders_are_weights(client: FlaskClient) -> None:
+    moved = "&".join(
+        f"weight-{name}={value}"
+        for name, value in {"bm25": 1, "tfidf": 0.15, "word2vec": 0.1, "bert": 0}.items()
+    )
+    page = client.get(f"/?q=read+a+file&{moved}").text
+    api = client.get(
+        "/api/v1/search?q=read+a+file&weights=bm25:1,tfidf:0.15,word2vec:0.1,bert:0"
+    ).get_json()
+    assert _doc_ids(page) == [quote(hit["doc_id"]) for hit in api["hits"]]
+    assert "As it was" in page
+    # Left where they are they say nothing: the ranking stays the version's own.
+    own = "weight-bm25=0.25&weight-tfidf=0.15&weight-word2vec=0.1&weight-bert=0.5"
+    unmoved = client.get(f"/?q=read+a+file&{own}").text
+    assert "As it was" not in unmoved
+    assert "weights" not in _link(unmoved, "Next")
+    assert client.get("/?q=file&weight-bm25=lots").status_code == 400
+
+
+def test_words_of_a_hit_add_up_to_its_scores(client: FlaskClient) -> None:
+    page = client.get("/?q=read+a+file").text
+    words = client.get(_link(page, "Word by word")).text
+    hit = client.get("/api/v1/search?q=read+a+file&k=1&explain=words").get_json()["hits"][0]
+    for name in ("bm25", "bert"):
+        raw = f"{hit['explanation'][name]['raw']:.3f}".replace("-", MINUS)
+        section = words[words.index(f"reading-{name} ") :]
+        section = section[: section.index("</section>")]
+        assert raw in section
+        shares = re.findall(rf"<td>([+{MINUS}]\d+\.\d+)</td>", section)
+        total = sum(float(share.replace(MINUS, "-")) for share in shares)
+        assert total == pytest.approx(hit["explanation"][name]["raw"], abs=0.01)
+    assert client.get("/words-of-hit?q=read&k=1&page=9999").status_code == 404
+    assert client.get("/words-of-hit").status_code == 400
+
+
+def test_other_passages_of_a_document(client: FlaskClient, searcher: Searcher) -> None:
+    page = client.get("/?q=epsilon+chapter&k=1").text
+    address = _link(page, r"\d+ more passages in this document")
+    part = client.get("/parts" + address).text
+    n_passages = len(searcher.passages("long"))
+    assert f">{n_passages - 1} more passages" in page
+    n_left_out = int(re.search(r"(\d+) more, further", part)[1])  # type: ignore[index]
+    assert part.count('<p class="passage"') + n_left_out == n_passages - 1
+    assert "<mark>" in part
+    assert client.get("/passages?q=x&document=nope").status_code == 404
+    assert client.get("/passages?q=x").status_code == 404
+
+
+def test_the_document_page_leads_to_similar_ones(client: FlaskClient) -> None:
+    page = client.get("/documents/files/00").text
+    api = client.get("/api/v1/documents/files/00/similar?k=6").get_json()
+    section = page[page.index("similar-title") :]
+    assert re.findall(r'href="/documents/([^?]*)\?', section) == [
+        quote(hit["doc_id"]) for hit in api["hits"]
+    ]
+
+
+def test_browsers_can_add_the_search(client: FlaskClient) -> None:
+    page = client.get("/").text
+    address = re.search(r'rel="search"[^>]*href="([^"]*)"', page)
+    assert address
+    described = client.get(address[1])
+    assert described.content_type.startswith("application/opensearchdescription+xml")
+    root = ElementTree.fromstring(described.text)  # noqa: S314 (our own)
+    names = {"o": "http://a9.com/-/spec/opensearch/1.1/"}
+    templates = {one.get("type"): one.get("template") for one in root.findall("o:Url", names)}
+    search = str(templates["text/html"]).replace("{searchTerms}", "read+a+file")
+    assert "matches" in client.get(search.removeprefix("http://localhost")).text
+    suggest = str(templates["application/x-suggestions+json"]).replace("{searchTerms}", "quat")
+    query, texts = client.get(suggest.removeprefix("http://localhost")).get_json()
+    assert query == "quat"
+    assert "Quaternion interpolation" in texts
+    odd = client.get("/opensearch.xml", query_string={"collection": ATTACK})
+    ElementTree.fromstring(odd.text)  # noqa: S314
+    assert client.get("/suggestions?q=").get_json() == ["", []]
+
+
+def test_static_files_are_kept_until_they_change(client: FlaskClient) -> None:
+    address = re.search(r'href="(/static/[^"]*base\.css)"', client.get("/").text)
+    assert address
+    with client.get(address[1]) as response:
+        assert "max-age=31536000" in response.headers["Cache-Control"]
+
+
+def test_words_nearby_help_where_nothing_is_good(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.search.searcher.GOOD_PROBABILITY", 1.0)
+    page = client.get("/?q=file").text
+    assert "Words this collection uses near yours" in page
+    near = _link(page, "<bdi>")
+    assert client.get(near).status_code == 200

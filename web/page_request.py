@@ -166,7 +166,7 @@ class PageRequest:
 
     def unfiltered_address(self) -> str:
         """Address of the same search over everything."""
-        return replace(self, only=()).address(filter=None, page=None, version=None)
+        return replace(self, only=()).address(filter=None, map_region=None, page=None, version=None)
 
     def home_address(self) -> str:
         """Address of the start page, in the same collection."""

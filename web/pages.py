@@ -35,7 +35,7 @@ _PASSAGE = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
 # Kept by a new search; what the sliders and the options say stands in fields of their own.
 _KEPT_AT_HOME = (
     *("collection", "signals", "weights", "fusion", "min_probability"),
-    *("rerank", "diversity", "collapse"),
+    *("rerank", "diversity", "collapse", "map_region"),
 )
 _KEPT_WITH_SLIDERS = tuple(name for name in _KEPT_AT_HOME if name != "weights")
 # Shown on the home page of the standard library's documentation, where they make sense.

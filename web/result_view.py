@@ -16,6 +16,7 @@ from pipeline.search.searcher import Searcher
 from web.page_request import PageRequest, can_filter
 from web.passage_marks import Run, excerpt_of, runs_of, tightened, unwrapped
 from web.plain_text import readable, safe_link
+from web.regions import region_label
 from web.score_bar import PART_LABELS, ScoreBar, bars_of, percent_of
 
 __all__ = [
@@ -169,10 +170,7 @@ def result_view(answer: Answer, request: PageRequest, searcher: Searcher) -> Res
         answer=answer,
         hits=[_hit_view(hit, bar, n, request, answer.version) for hit, bar, n in hits],
         facets=_facet_views(answer, request),
-        chosen=[
-            (readable(field), readable(value), request.without_only(field, value))
-            for field, value in request.only
-        ],
+        chosen=_chosen(request, searcher),
         steered=_steering_chips(request, searcher),
         balance=_sliders(request, searcher),
         own_balance=request.address(weights=None, page=None)
@@ -211,6 +209,18 @@ def _date_of(metadata: Mapping[str, MetadataValue]) -> str:
 def _shortened(text: str) -> str:
     cut = text[: _MAX_CHIP_CHARACTERS - 1].rstrip() + "…"
     return text if len(text) <= _MAX_CHIP_CHARACTERS else cut
+
+
+def _chosen(request: PageRequest, searcher: Searcher) -> list[tuple[str, str, str]]:
+    """Field, value and the address without it, of each condition that was clicked."""
+    chosen = [
+        (readable(field), readable(value), request.without_only(field, value))
+        for field, value in request.only
+    ]
+    if region := request.arguments.get("map_region"):
+        without = request.address(map_region=None, page=None, version=None)
+        chosen.append(("map", region_label(searcher.map, region), without))
+    return chosen
 
 
 def _steering_chips(request: PageRequest, searcher: Searcher) -> list[SteeringChip]:

@@ -172,9 +172,9 @@ def read_sum(text: str) -> Sum:
     Sum(added=('king', 'woman', 'e-mail'), taken=('man',))
     """
     found = _TERM.findall(text[:_MOST_CHARACTERS])
-    if len(found) > _MOST_TERMS:
-        raise QueryError(f"{len(found)} words are given; at most {_MOST_TERMS} are allowed")
     signed = {word.strip("-"): sign for sign, word in found if word.strip("-")}
+    if len(signed) > _MOST_TERMS:
+        raise QueryError(f"{len(signed)} words are given; at most {_MOST_TERMS} are allowed")
     return Sum(
         tuple(word for word, sign in signed.items() if sign in {"", "+"}),
         tuple(word for word, sign in signed.items() if sign not in {"", "+"}),

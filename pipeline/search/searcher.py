@@ -271,7 +271,7 @@ class Searcher:
         parsed = self._parse(asked)
         names = self._signal_names(asked, self.ranking.weights_over(self.signals, asked.signals))
         steering = steering_of(asked, self._version)
-        scorers = scorers_for(self._version, names, parsed.meaning, parsed.keywords, steering)
+        scorers = scorers_for(self._version, names, parsed, steering)
         return show_passages(self._version, parsed, scorers, self._rarity, self._words.forms, row)
 
     def space(self, encoder: str) -> EmbeddingSpace:

@@ -8,21 +8,62 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent
-QUERY = "run a shell command and get its output"
+SEARCH = "/?q=run+a+shell+command+and+get+its+output"
+LENSES = "/lenses?q=read+a+file+line+by+line"
+DESK = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture: where, at what size and by what light, and what is done first."""
+
+    path: str
+    size: dict[str, int]
+    scheme: str = "light"
+    before: Callable[[Page], None] = lambda page: None
+
+
+def _type(page: Page) -> None:
+    page.locator("#q").press_sequentially("read a fi", delay=20)
+    page.locator(".summary").wait_for()
+    page.locator("#completions li").first.wait_for()
+
+
+def _unfold(page: Page) -> None:
+    page.locator(".why summary").first.click()
+    page.locator(".word-by-word a").first.click()
+    page.locator(".reading-bert .level-5").first.wait_for()
+
+
+def _follow(page: Page) -> None:
+    page.locator(".lens-bm25 li").first.hover()
+    page.wait_for_timeout(300)  # until it has faded
+
+
 SHOTS = {
-    "search.png": ({"width": 1180, "height": 900}, "light"),
-    "search-dark.png": ({"width": 1180, "height": 900}, "dark"),
-    "search-phone.png": ({"width": 390, "height": 844}, "light"),
+    "search.png": Shot(SEARCH, DESK),
+    "search-dark.png": Shot(SEARCH, DESK, "dark"),
+    "why.png": Shot(SEARCH, {"width": 1280, "height": 1400}, before=_unfold),
+    "home.png": Shot("/", DESK),
+    "typing.png": Shot("/", {"width": 1280, "height": 620}, before=_type),
+    "lenses.png": Shot(LENSES, {"width": 1280, "height": 960}),
+    "lenses-dark.png": Shot(LENSES, {"width": 1280, "height": 960}, "dark", _follow),
+    "words.png": Shot("/words?q=socket", DESK),
+    "phone.png": Shot(SEARCH, PHONE),
+    "phone-lenses.png": Shot(LENSES, PHONE, "dark"),
 }
 
 
 def main() -> None:
-    """Serve the demo collection on a free port and photograph a search."""
+    """Serve the demo collection on a free port and photograph its pages."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -33,7 +74,7 @@ def main() -> None:
     address = f"http://127.0.0.1:{port}"
     try:
         _wait(f"{address}/api/v1/health")
-        _shoot(f"{address}/?q={QUERY.replace(' ', '+')}")
+        _shoot(address)
     finally:
         server.terminate()
         server.wait()
@@ -57,10 +98,13 @@ def _shoot(address: str) -> None:
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--disable-quic", "--disable-background-networking"],
         )
-        for name, (viewport, theme) in SHOTS.items():
-            page = browser.new_page(viewport=viewport, color_scheme=theme)  # type: ignore[arg-type]
-            page.goto(address)
+        for name, shot in SHOTS.items():
+            page = browser.new_page(viewport=shot.size, color_scheme=shot.scheme)  # type: ignore[arg-type]
+            page.goto(address + shot.path)
+            page.evaluate("document.fonts.ready")
+            shot.before(page)
             page.screenshot(path=FOLDER / name)
+            page.close()
         browser.close()
 
 
