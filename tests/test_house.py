@@ -43,6 +43,7 @@ HOMES = {
     "rapidfuzz": ("pipeline/search/spelling.py",),
     "spellchecker": ("pipeline/version/dictionaries.py",),
     "sqlite3": (
+        "search_api/rate_limits.py",
         "pipeline/version/document_store.py",
         "pipeline/version/write_log.py",
         "pipeline/encoding/embedding_cache.py",
