@@ -44,6 +44,7 @@ HOMES = {
     "spellchecker": ("pipeline/version/dictionaries.py",),
     "prometheus_client": ("search_api/metrics.py", "search_api/server_state.py"),
     "sqlite3": (
+        "search_api/rate_limits.py",
         "pipeline/version/document_store.py",
         "pipeline/version/query_log.py",
         "pipeline/version/write_log.py",
