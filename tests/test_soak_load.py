@@ -144,7 +144,8 @@ def serve_and_write(
         assert wrong == [], wrong[:3]
         took = [exchange.took_s for exchange in clients.exchanges]
         tell(
-            f"{dict(statuses)}, {clients.n_told_to_wait} told to wait, median {1000 * statistics.median(took):.0f} ms, "
+            f"{dict(statuses)}, {clients.n_told_to_wait} told to wait, "
+            f"median {1000 * statistics.median(took):.0f} ms, "
             f"p99 {1000 * share_of(took, 0.99):.0f} ms"
         )
     assert "Traceback" not in log.read_text()
