@@ -152,8 +152,9 @@ class Clients:
             asked = self.ask(chance)
             exchange = self._exchange(connection, *asked)
             for _ in range(self.retries):
-                if exchange.status != 503 or self.ended.wait(1.0):
+                if exchange.status != 503:
                     break
+                time.sleep(1.0)  # as Retry-After says
                 self.n_told_to_wait += 1
                 exchange = self._exchange(connection, *asked)
             self.exchanges.append(exchange)
