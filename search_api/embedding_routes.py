@@ -67,6 +67,7 @@ def neighbors(asked: NeighborsRequest) -> Answered:
     searcher = current_pool().get(asked.collection, asked.version)
     points = [*asked.positive, *asked.negative]
     space = searcher.space(_encoder(asked.encoder, points, asked.among))
+    _check_words(space, positive=asked.positive, negative=asked.negative)
     found = space.neighbors(
         asked.positive, asked.negative, among=asked.among, k=asked.k, exact=asked.exact
     )
@@ -96,6 +97,7 @@ def similarity(asked: SimilarityRequest) -> Answered:
     searcher = current_pool().get(asked.collection, asked.version)
     points: list[Point] = [asked.first, asked.second]
     space = searcher.space(_encoder(asked.encoder, points, "documents"))
+    _check_words(space, first=[asked.first], second=[asked.second])
     return Answered(lambda: {**_place(searcher, space), "similarity": space.similarity(*points)})
 
 
@@ -109,3 +111,15 @@ def _place(searcher: Searcher, space: EmbeddingSpace) -> dict[str, object]:
 
 def _encoder(asked: str | None, points: Sequence[Point], among: str) -> str:
     return encoder_for(points, among) if asked is None else asked
+
+
+def _check_words(space: EmbeddingSpace, **given: Sequence[Point]) -> None:
+    """Say which parameter holds a word that is not known."""
+    for name, points in given.items():
+        for point in points:
+            if point.kind == "word":
+                try:
+                    space.embed(point)
+                except QueryError as error:
+                    parameter = name if error.parameter == "word" else error.parameter
+                    raise QueryError(str(error), parameter=parameter) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
 from search_api.addresses import path_of_doc_id
-from search_api.contract import PREFIX
+from search_api.contract import PREFIX, Operation
 from search_api.routes import ALL_OPERATIONS
 from web import Settings, create_app
 
@@ -124,7 +125,7 @@ def test_nothing_brings_the_server_down(asked: Asked, n_examples: int) -> None:
             path = path.replace(f"{{{name}}}", path_of_doc_id(data.draw(ODD) or "x"))
         # Nothing is indexed here: whoever waits, waits in vain.
         arguments.pop("wait", None)
-        asked("GET", path, query_string=arguments)
+        _check_parameter(asked("GET", path, query_string=arguments), operation, arguments)
 
     @fuzzed
     @given(st.data())
@@ -132,7 +133,8 @@ def test_nothing_brings_the_server_down(asked: Asked, n_examples: int) -> None:
         operation = data.draw(st.sampled_from(BODIES))
         names = st.sampled_from(MEMBERS[operation.name])
         body = data.draw(st.dictionaries(names, JSON, max_size=5) | JSON)
-        asked(operation.method, operation.path, data=json.dumps(body), headers=_JSON)
+        answer = asked(operation.method, operation.path, data=json.dumps(body), headers=_JSON)
+        _check_parameter(answer, operation, body if isinstance(body, dict) else {})
 
     @fuzzed
     @given(ODD, DOCUMENT, st.lists(DOCUMENT | JSON, max_size=4), st.binary(max_size=40))
@@ -149,6 +151,16 @@ def test_nothing_brings_the_server_down(asked: Asked, n_examples: int) -> None:
     assert asked.statuses.total() >= 4 * n_examples
     # What is sent reaches behind the checks of parameters.
     assert asked.statuses[200] + asked.statuses[202] > asked.statuses.total() / 10
+
+
+def _check_parameter(
+    answer: TestResponse, operation: Operation, sent: Mapping[str, object]
+) -> None:
+    """A problem names a parameter that there is, or one that was sent."""
+    named = answer.get_json(force=True).get("parameter") if answer.status_code >= 400 else None
+    if named is not None:
+        known = {*MEMBERS[operation.name], *operation.path_parameters, *sent}
+        assert named in known or any(named in json.dumps(value) for value in sent.values()), named
 
 
 _JSON = {"Content-Type": "application/json"}
