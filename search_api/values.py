@@ -159,10 +159,12 @@ def rows_of(value: object, name: str) -> tuple[int, ...]:
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list | tuple):
         raise wrong_value(name, value, "a list of whole numbers")
-    rows = [integer_of_text(part, name) if isinstance(part, str) else part for part in given]
-    for row in rows:
+    rows = []
+    for part in given:
+        row = integer_of_text(part, name) if isinstance(part, str) else part
         if not isinstance(row, int) or isinstance(row, bool) or row < 0:
             raise wrong_value(name, row, "a list of whole numbers from 0")
+        rows.append(row)
     return tuple(rows)
 
 
