@@ -33,7 +33,9 @@ class Shot:
 
 def _type(page: Page) -> None:
     page.locator("#q").press_sequentially("read a fi", delay=20)
-    page.locator(".summary").wait_for()
+    page.locator(".summary", has_text="read a file").wait_for()
+    page.locator("#answer:not([aria-busy])").wait_for()
+    page.wait_for_timeout(300)  # until it has faded in
     page.locator("#completions li").first.wait_for()
 
 
