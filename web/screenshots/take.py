@@ -33,7 +33,9 @@ class Shot:
 
 def _type(page: Page) -> None:
     page.locator("#q").press_sequentially("read a fi", delay=20)
-    page.locator(".summary").wait_for()
+    page.locator(".summary", has_text="read a file").wait_for()
+    page.locator("#answer:not([aria-busy])").wait_for()
+    page.wait_for_timeout(300)  # until it has faded in
     page.locator("#completions li").first.wait_for()
 
 
@@ -48,6 +50,11 @@ def _follow(page: Page) -> None:
     page.wait_for_timeout(300)  # until it has faded
 
 
+def _drawn(page: Page) -> None:
+    page.locator("[data-map][data-drawn-ms]").wait_for()
+    page.wait_for_timeout(300)  # until it rests
+
+
 SHOTS = {
     "search.png": Shot(SEARCH, DESK),
     "search-dark.png": Shot(SEARCH, DESK, "dark"),
@@ -56,6 +63,7 @@ SHOTS = {
     "typing.png": Shot("/", {"width": 1280, "height": 620}, before=_type),
     "lenses.png": Shot(LENSES, {"width": 1280, "height": 960}),
     "lenses-dark.png": Shot(LENSES, {"width": 1280, "height": 960}, "dark", _follow),
+    "map.png": Shot("/map?q=parse+a+date", DESK, before=_drawn),
     "words.png": Shot("/words?q=socket", DESK),
     "phone.png": Shot(SEARCH, PHONE),
     "phone-lenses.png": Shot(LENSES, PHONE, "dark"),

@@ -172,7 +172,7 @@ function offerToShow(item) {
 
 let rest = null;
 
-function point(row, x, y) {
+function point(row) {
   if (row !== pointedRow) {
     pointedRow = row;
     sheet.classList.toggle("over-point", row >= 0);
@@ -187,7 +187,6 @@ function point(row, x, y) {
     tip.hidden = true;
     return;
   }
-  placeTip(x, y);
   if (titles.has(row)) fillTip(row);
   else {
     tip.hidden = true;
@@ -251,7 +250,7 @@ async function tap(x, y, event) {
   sheet.classList.add("touched");
   const row = rowAt(x, y);
   const again = row >= 0 && row === pointedRow && tip.classList.contains("pinned");
-  point(row, x, y);
+  point(row);
   if (row < 0) return;
   if (!titles.has(row)) await learn(row);
   if (pointedRow !== row || !titles.has(row)) return;
@@ -295,7 +294,7 @@ function setUpView() {
     tapped: tap,
     pointed: (x, y, event) => {
       if (event.pointerType !== "mouse" || !points) return;
-      point(x === null ? -1 : rowAt(x, y), x, y);
+      point(x === null ? -1 : rowAt(x, y));
     },
     draw: drawAround,
   });
@@ -332,6 +331,10 @@ beside.addEventListener("pointerover", (event) => {
   }
 });
 beside.addEventListener("pointerleave", () => view && point(-1));
+sheet.querySelector(".labels").addEventListener("pointerover", (event) => {
+  const mark = event.target.closest("[data-row]");
+  if (mark && event.pointerType === "mouse") point(Number(mark.dataset.row));
+});
 new MutationObserver(recolor).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
 liveForm({ path: "/map", part: "/parts/map", shown: showPart });

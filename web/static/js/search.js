@@ -99,6 +99,8 @@ async function follow(link) {
 }
 
 function takeWords(address) {
+  // What was typed last is not searched for any more: somebody went elsewhere.
+  clearTimeout(pause);
   box.value = address.searchParams.get("q") ?? "";
   searched = box.value.trim();
   list.close();
