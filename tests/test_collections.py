@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.open_version import OpenVersion, open_version
+from pipeline.version.vector_index import EXHAUSTIVE_ROWS, VectorIndex
 
 pytestmark = pytest.mark.collections
 
@@ -325,3 +327,34 @@ def test_nine_hundred_thousand_texts_fit_in_four_gigabytes(
         built, resident_bytes = json.loads(done.stdout), 1024 * int(done.stderr.split()[-1])
         print(f"\n{built['documents']} texts: {resident_bytes / 1e9:.2f} GB, {built['seconds']}")
         assert resident_bytes <= 4e9
+    folder = CollectionFolder(tmp_path / "data", "default")
+    version = open_version(folder.version_path(folder.current()))
+    for signal in ("tfidf", "word2vec"):
+        check_proposals(signal, version.vectors[signal])
+
+
+def check_proposals(signal: str, index: VectorIndex) -> None:
+    """What the codes of very many embeddings miss, and what they save."""
+    assert index.n_rows > EXHAUSTIVE_ROWS
+    drawn = np.random.default_rng(1).choice(np.flatnonzero(index.covered), (40, 2), replace=False)
+    took: dict[bool, list[float]] = {True: [], False: []}
+    found = []
+    for first, second in drawn:
+        # Between two texts: no query is a text that is there.
+        sought = index.vectors[first] + 0.7 * index.vectors[second]
+        query = (sought / np.linalg.norm(sought)).astype(np.float32)
+        scores = {}
+        for exact in (True, False):
+            began = time.perf_counter()
+            scores[exact] = index.nearest(query, 200, exact=exact)[1]
+            took[exact].append(time.perf_counter() - began)
+        # By similarity: many texts are the same, and any of them will do.
+        found.append([np.mean(scores[False][:k] >= scores[True][k - 1] - 1e-6) for k in (10, 200)])
+    of_10, of_200 = np.mean(found, axis=0)
+    exact_ms, proposed_ms = (1000 * statistics.median(took[exact]) for exact in (True, False))
+    print(
+        f"{signal}: recall@10 {of_10:.3f}, recall@200 {of_200:.3f}, {proposed_ms:.1f} ms a query; "
+        f"all rows {exact_ms:.1f} ms"
+    )
+    assert of_10 >= 0.98
+    assert of_200 >= 0.95

@@ -24,7 +24,7 @@ __all__ = ["CODES_NAME", "VectorCodes", "write_vector_codes"]
 CODES_NAME = "codes.faiss"
 _BITS = 4
 # Embeddings of few dimensions hold more in each: they get finer codes.
-_WIDE_DIMENSION = 256
+_WIDE_DIMENSION = 384
 _TRAINED_ON = 65_536
 _ADDED_AT_ONCE = 16_384
 _SEED = 0
