@@ -157,7 +157,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             return self.handle(conn)
 
     def _left(self, conn: TConn, handled: Future[object]) -> None:
-        if (following := self._admission.left()) is not None:
+        if (following := self._admission.left(conn)) is not None:
             self._run(following)
             self._tell_waiting()
         self.finish_request(conn, handled)
