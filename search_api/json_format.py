@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
+import orjson
 from flask import Response
 
 __all__ = ["json_bytes", "json_response"]
@@ -19,6 +20,15 @@ def json_bytes(value: object) -> bytes:
     >>> json_bytes({"score": float("nan"), "tags": ("a", "b")})
     b'{"score":null,"tags":["a","b"]}'
     """
+    try:
+        # A tenth of the time, and NaN is null already.
+        return orjson.dumps(value, default=list, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    except TypeError:
+        # Half a surrogate pair, an integer beyond 64 bits: what orjson does not write.
+        return _json_bytes(value)
+
+
+def _json_bytes(value: object) -> bytes:
     try:
         text = _dumps(value)
     except ValueError:

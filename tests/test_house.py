@@ -42,6 +42,7 @@ HOMES = {
     "tantivy": ("pipeline/version/keyword_index.py",),
     "rapidfuzz": ("pipeline/search/spelling.py",),
     "spellchecker": ("pipeline/version/dictionaries.py",),
+    "orjson": ("search_api/json_format.py",),
     "prometheus_client": ("search_api/metrics.py", "search_api/server_state.py"),
     "sqlite3": (
         "search_api/rate_limits.py",

@@ -16,49 +16,59 @@ class Clock:
         return self.now_s
 
 
-def filled(n_threads: int, clock: Clock) -> Admission[int]:
-    admission: Admission[int] = Admission(n_threads, clock=clock)
-    for number in range(n_threads):
-        assert admission.offer(-number) is Decision.RUN
+def served(between_s: float, clock: Clock) -> Admission[int]:
+    """An admission of four threads that has seen answers leave that far apart, now idle."""
+    admission: Admission[int] = Admission(4, clock=clock)
+    running: list[int] = []
+    for number in range(400):
+        if admission.offer(number) is Decision.RUN:
+            running.append(number)
+        clock.now_s += between_s
+        if len(running) >= 3:
+            following = admission.left(running.pop(0))
+            running += [] if following is None else [following]
+    while running:
+        following = admission.left(running.pop(0))
+        running += [] if following is None else [following]
     return admission
 
 
-def offer_until_refused(admission: Admission[int]) -> int:
+def n_let_in(admission: Admission[int]) -> int:
     for number in range(1000):
-        if admission.offer(number) is Decision.TURN_AWAY:
+        if admission.offer(1000 + number) is Decision.TURN_AWAY:
             return number
     raise AssertionError
 
 
-def test_fewer_may_wait_where_answers_take_longer() -> None:
-    room = {}
-    for between_s in (0.01, 0.1, 2.0):
-        clock = Clock()
-        admission = filled(4, clock)
-        for _ in range(100):
-            admission.offer(0)
-            clock.now_s += between_s
-            admission.left()
-        while admission.n_waiting:
-            admission.left()
-        room[between_s] = offer_until_refused(admission)
-    assert room[0.01] > room[0.1] > 0
-    # Some may always wait, or a server that was slow once would stay closed.
-    assert room[2.0] == 2
+def test_fewer_are_let_in_where_answers_take_longer() -> None:
+    room = {between_s: n_let_in(served(between_s, Clock())) for between_s in (0.02, 0.1, 5.0)}
+    assert room[0.02] > room[0.1] > room[5.0]
+    # Some are always, or a server that was slow once would stay closed.
+    assert room[5.0] == 3
+
+
+def test_one_request_that_takes_long_closes_nothing() -> None:
+    clock = Clock()
+    admission = served(0.02, clock)
+    admission.offer(-1)
+    clock.now_s += 60.0
+    admission.left(-1)
+    assert n_let_in(admission) > 3
 
 
 def test_who_came_first_runs_first_and_who_waits_too_long_is_turned_away() -> None:
     clock = Clock()
-    admission = filled(1, clock)
+    admission: Admission[int] = Admission(1, clock=clock)
+    assert admission.offer(0) is Decision.RUN
     assert [admission.offer(number) for number in (1, 2)] == [Decision.WAIT] * 2
-    assert admission.left() == 1
+    assert admission.left(0) == 1
     assert admission.overdue() == []
     wait_s = admission.next_overdue_s()
     assert wait_s is not None
     clock.now_s += wait_s
     assert admission.overdue() == [2]
     assert admission.next_overdue_s() is None
-    assert admission.left() is None
+    assert admission.left(1) is None
     assert admission.n_running == 0
 
 
@@ -70,25 +80,27 @@ def test_who_came_first_runs_first_and_who_waits_too_long_is_turned_away() -> No
 def test_nobody_is_lost_or_answered_twice(steps: list[tuple[str, float]]) -> None:
     clock = Clock()
     admission: Admission[int] = Admission(3, clock=clock)
-    running, waiting, n_offered = 0, [], 0
+    running: list[int] = []
+    waiting: list[int] = []
+    n_offered = 0
     for step, passed_s in steps:
         clock.now_s += passed_s
         if step == "offer":
             decision = admission.offer(n_offered)
-            running += decision is Decision.RUN
-            if decision is Decision.WAIT:
+            if decision is Decision.RUN:
+                running.append(n_offered)
+            elif decision is Decision.WAIT:
                 waiting.append(n_offered)
             n_offered += 1
         elif step == "left" and running:
-            following = admission.left()
-            if following is None:
-                running -= 1
-            else:
+            following = admission.left(running.pop(0))
+            if following is not None:
                 assert following == waiting.pop(0)
+                running.append(following)
         elif step == "overdue":
             found = admission.overdue()
             assert found == waiting[: len(found)]
             del waiting[: len(found)]
-        assert (admission.n_running, admission.n_waiting) == (running, len(waiting))
-        assert running <= 3
-        assert not waiting or running == 3
+        assert (admission.n_running, admission.n_waiting) == (len(running), len(waiting))
+        assert len(running) <= 3
+        assert not waiting or len(running) == 3

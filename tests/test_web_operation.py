@@ -104,18 +104,52 @@ def test_clients_that_say_nothing_or_never_leave_hold_up_nobody(
     assert server.get("/api/v1/search?q=file")[0] == 200
 
 
+def test_clients_that_stop_in_the_middle_give_their_threads_back(
+    logging_server: tuple[RunningServer, Path],
+) -> None:
+    server, log = logging_server
+    halves = []
+    for number in range(20):
+        client = socket.create_connection(server.address)
+        client.sendall(
+            b"GET /api/v1/search?q=fi"
+            if number % 2
+            else b"POST /api/v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n{"
+        )
+        halves.append(client)
+    # Whoever watches has answers meanwhile, and in the end everybody.
+    assert server.get("/api/v1/health/live")[0] == 200
+    until = time.monotonic() + PATIENCE_S
+    while server.get("/api/v1/search?q=file")[0] != 200:
+        assert time.monotonic() < until
+    assert server.get("/api/v1/search?q=file")[0] in {200, 503}
+    for client in halves:
+        client.close()
+    assert "Traceback" not in log.read_text()
+
+
 def test_stopping_answers_what_was_asked(library_data_dir: Path, tmp_path: Path) -> None:
+    body = json.dumps({"q": "read a file", "k": 1}).encode()
     with running_server(library_data_dir, tmp_path / "log") as server:
-        asking = [server.connect() for _ in range(6)]
-        body = json.dumps({"queries": [{"q": "read a file", "k": 1}] * 20})
+        asking = [server.connect() for _ in range(3)]
         for connection in asking:
-            headers = {"Content-Type": "application/json"}
-            connection.request("POST", "/api/v1/search/batch", body=body, headers=headers)
+            connection.putrequest("POST", "/api/v1/search")
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body[:5])
+        # All of them have their thread, which reads the rest.
         until = time.monotonic() + PATIENCE_S
-        while metric(server, "trine_requests_in_flight") < 2:
+        while metric(server, "trine_requests_in_flight") < len(asking) + 1:
             assert time.monotonic() < until
         server.process.send_signal(signal.SIGTERM)
-        assert [connection.getresponse().status for connection in asking] == [200] * 6
+        for connection in asking:
+            connection.send(body[5:])
+        responses = [connection.getresponse() for connection in asking]
+        assert [response.status for response in responses] == [200] * len(asking)
+        assert all(json.loads(response.read())["hits"] for response in responses)
+        for connection in asking:
+            connection.close()
         assert server.process.wait(PATIENCE_S) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
 

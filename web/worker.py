@@ -8,6 +8,7 @@ thread, where connections become readable and requests end.
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import time
@@ -21,12 +22,33 @@ from search_api.observing import observer_of
 from search_api.overload import turning_away
 from web.admission import Admission, Decision
 
-__all__ = ["BoundedWorker"]
+__all__ = ["RECEIVE_TIMEOUT_S", "BoundedWorker", "PatientSocket"]
+
+RECEIVE_TIMEOUT_S = 10.0
 
 # Turning away takes a millisecond or so; more than one, for some clients send slowly.
 _N_TURNING_AWAY = 4
 _DRAINED_BYTES = 65_536
 Handle = Callable[[TConn], object]
+
+
+class PatientSocket(socket.socket):
+    """A client's socket that counts as closed once the client stops in the middle of a request.
+
+    gunicorn's threads wait for the rest of a request without end, and there are few of them.
+    """
+
+    def recv(self, n_bytes: int, flags: int = 0) -> bytes:
+        """Receive, for ten seconds at most where a thread waits for it."""
+        if self.gettimeout() is not None:
+            return super().recv(n_bytes, flags)
+        self.settimeout(RECEIVE_TIMEOUT_S)
+        try:
+            return super().recv(n_bytes, flags)
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the client sends nothing more") from None
+        finally:
+            self.setblocking(True)
 
 
 class BoundedWorker(ThreadWorker):  # type: ignore[misc]
@@ -46,7 +68,8 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             # Another worker was faster, or the client left.
             return
         self.nr_conns += 1
-        conn = TConn(self.cfg, client, address, listener.getsockname())
+        patient = PatientSocket(fileno=client.detach())
+        conn = TConn(self.cfg, patient, address, listener.getsockname())
         self._await(conn, self.on_pending_socket_readable)
 
     def enqueue_req(self, conn: TConn) -> None:
@@ -134,7 +157,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             return self.handle(conn)
 
     def _left(self, conn: TConn, handled: Future[object]) -> None:
-        if (following := self._admission.left()) is not None:
+        if (following := self._admission.left(conn)) is not None:
             self._run(following)
             self._tell_waiting()
         self.finish_request(conn, handled)
