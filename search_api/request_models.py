@@ -47,6 +47,8 @@ __all__ = [
     "BatchRequest",
     "EncodeRequest",
     "InAddress",
+    "JudgeRequest",
+    "JudgmentsImport",
     "MapDocumentsRequest",
     "NeighborsRequest",
     "Place",
@@ -384,6 +386,34 @@ class MapDocumentsRequest(Place):
     )
 
 
+class VersionRequest(Request):
+    """Whose version."""
+
+    collection: OptionalText = Field(None, description=_COLLECTION)
+
+
+class JudgeRequest(VersionRequest):
+    """One judgment."""
+
+    query: Text = Field(
+        description="The words that were searched for.", min_length=1, max_length=10_000
+    )
+    doc_id: Text = Field(description="The document judged.", min_length=1)
+    relevance: int | None = Field(
+        None,
+        description="0: not relevant, up to 3; left out, the judgment is taken back.",
+        ge=0,
+        le=3,
+    )
+
+
+class JudgmentsImport(VersionRequest):
+    """Judgments in BEIR's layout."""
+
+    queries: Text = Field(description="Lines of JSON with `_id` and `text`: `queries.jsonl`.")
+    qrels: Text = Field(description="Query, document and relevance by tabs: `qrels/test.tsv`.")
+
+
 class EncodeRequest(Place):
     """Texts to encode."""
 
@@ -439,9 +469,3 @@ class RecommendRequest(RankingParameters, Place):
         description="Words to search for at the same time.",
         json_schema_extra={"maxLength": MAX_QUERY_CHARACTERS},
     )
-
-
-class VersionRequest(Request):
-    """Whose version."""
-
-    collection: OptionalText = Field(None, description=_COLLECTION)

@@ -9,6 +9,7 @@ from search_api import (
     document_routes,
     embedding_routes,
     health_routes,
+    judging_routes,
     map_routes,
     request_ids,
     search_routes,
@@ -31,6 +32,7 @@ ALL_OPERATIONS = (
     document_routes.operations,
     embedding_routes.operations,
     map_routes.operations,
+    judging_routes.operations,
     version_routes.operations,
     health_routes.operations,
 )
