@@ -18,7 +18,7 @@ from search_api.problems import UnknownIndexError
 from search_api.request_models import JudgeRequest, JudgmentsImport, VersionRequest
 from search_api.snapshot import current_pool
 
-__all__ = ["judgment_folder", "operations"]
+__all__ = ["collection_folder", "judgment_folder", "operations"]
 
 operations = Operations(
     "Judgments", "What people judged, for tuning and measuring. Needs the scope write."
@@ -121,11 +121,22 @@ def judgment_folder(collection: str | None) -> JudgmentFolder:
     UnknownIndexError
         If there is no such collection.
     """
+    return JudgmentFolder(collection_folder(collection).judgments_path)
+
+
+def collection_folder(collection: str | None) -> CollectionFolder:
+    """The folder of a collection that is there; the server's where none is named.
+
+    Raises
+    ------
+    UnknownIndexError
+        If there is no such collection.
+    """
     pool = current_pool()
     folder = CollectionFolder(pool.data_dir, collection or pool.default_collection)
     if not folder.exists():
         raise UnknownIndexError(f"there is no collection {folder.name!r}")
-    return JudgmentFolder(folder.judgments_path)
+    return folder
 
 
 def _counts(folder: JudgmentFolder, judged: Judged) -> dict[str, object]:

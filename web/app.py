@@ -15,7 +15,7 @@ from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api.access import Access
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.searchers import RerankSettings, SearcherPool
-from web import contract_page, judging, lenses, map_page, pages, words
+from web import console, contract_page, judging, lenses, map_page, pages, words
 from web.layout import problem_page
 
 __all__ = ["Settings", "create_app"]
@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     words.init_app(app)
     map_page.init_app(app)
     judging.init_app(app)
+    console.init_app(app)
     contract_page.init_app(app)
     app.register_error_handler(Exception, handle_error)
     app.after_request(add_headers)
