@@ -17,6 +17,8 @@ __all__ = [
     "DocumentAnswer",
     "EmbeddingsAnswer",
     "Health",
+    "JudgedAnswer",
+    "JudgmentsAnswer",
     "Live",
     "MapAnswer",
     "MapDocumentsAnswer",
@@ -224,6 +226,44 @@ class MapHitsAnswer(FoundIn):
     no_good_result: bool
     did_you_mean: str | None
     hits: list[MapHit]
+
+
+class JudgmentCounts(Answer):
+    """How much was judged in a collection."""
+
+    collection: str
+    n_queries: int
+    n_answered: int = Field(description="Queries with a relevant document: those that count.")
+    n_judgments: int
+
+
+class JudgedAnswer(JudgmentCounts):
+    """What was judged just now, and how much is."""
+
+    query_id: str | None = None
+    doc_id: str | None = None
+    relevance: int | None = None
+
+
+class JudgedDocument(Answer):
+    """One judgment."""
+
+    doc_id: str
+    relevance: int = Field(description="0: not relevant.")
+
+
+class JudgedQuery(Answer):
+    """The judgments of one query."""
+
+    query_id: str
+    query: str
+    judgments: list[JudgedDocument]
+
+
+class JudgmentsAnswer(JudgmentCounts):
+    """All judgments of a collection."""
+
+    queries: list[JudgedQuery]
 
 
 class ProblemDocument(Answer):

@@ -85,6 +85,7 @@ def document_map(asked: Place) -> Answered:
 def map_documents(asked: MapDocumentsRequest) -> Answered:
     """Tell ids and titles of documents by their rows."""
     searcher = current_pool().get(asked.collection, asked.version)
+    map_of(searcher)
     if (last := max(asked.rows)) >= searcher.n_documents:
         raise QueryError(
             f"rows holds {last}; the rows of this version end at {searcher.n_documents - 1}",

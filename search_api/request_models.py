@@ -52,6 +52,8 @@ __all__ = [
     "CollectionRequest",
     "EncodeRequest",
     "InAddress",
+    "JudgeRequest",
+    "JudgmentsImport",
     "MapDocumentsRequest",
     "NeighborsRequest",
     "Place",
@@ -404,6 +406,34 @@ class MapDocumentsRequest(Place):
         min_length=1,
         max_length=MAX_MAP_ROWS,
     )
+
+
+class VersionRequest(Request):
+    """Whose version."""
+
+    collection: OptionalText = Field(None, description=_COLLECTION)
+
+
+class JudgeRequest(VersionRequest):
+    """One judgment."""
+
+    query: Text = Field(
+        description="The words that were searched for.", min_length=1, max_length=10_000
+    )
+    doc_id: Text = Field(description="The document judged.", min_length=1)
+    relevance: int | None = Field(
+        None,
+        description="0: not relevant, up to 3; left out, the judgment is taken back.",
+        ge=0,
+        le=3,
+    )
+
+
+class JudgmentsImport(VersionRequest):
+    """Judgments in BEIR's layout."""
+
+    queries: Text = Field(description="Lines of JSON with `_id` and `text`: `queries.jsonl`.")
+    qrels: Text = Field(description="Query, document and relevance by tabs: `qrels/test.tsv`.")
 
 
 class EncodeRequest(Place):

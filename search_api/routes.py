@@ -9,6 +9,7 @@ from search_api import (
     document_routes,
     embedding_routes,
     health_routes,
+    judging_routes,
     map_routes,
     request_ids,
     search_routes,
@@ -32,6 +33,7 @@ ALL_OPERATIONS = (
     writing.operations,
     embedding_routes.operations,
     map_routes.operations,
+    judging_routes.operations,
     version_routes.operations,
     health_routes.operations,
 )

@@ -33,7 +33,14 @@ from search_api.written_documents import (
     writes_of_lines,
 )
 
-__all__ = ["MAX_BULK_BYTES", "MAX_DOCUMENT_BYTES", "init_app", "keeper_of", "operations"]
+__all__ = [
+    "MAX_BULK_BYTES",
+    "MAX_DOCUMENT_BYTES",
+    "init_app",
+    "keeper_of",
+    "operations",
+    "task_json",
+]
 
 MAX_DOCUMENT_BYTES = 10_000_000
 MAX_BULK_BYTES = 50_000_000
@@ -194,7 +201,7 @@ def reindex(asked: WriteRequest) -> Answered:
 def show_task(asked: TaskRequest, task: str) -> Answered:
     """Tell how far a task is."""
     folder = _folder(asked)
-    described = _described(folder, _waited(folder, _found(folder, task), asked.wait))
+    described = task_json(folder, _waited(folder, _found(folder, task), asked.wait))
     return Answered(lambda: described)
 
 
@@ -212,7 +219,7 @@ def show_task(asked: TaskRequest, task: str) -> Answered:
 def list_tasks(asked: TasksRequest) -> Answered:
     """List the newest tasks of a collection."""
     folder = _folder(asked)
-    listed = [_described(folder, task) for task in WriteLog(folder).tasks(asked.limit)]
+    listed = [task_json(folder, task) for task in WriteLog(folder).tasks(asked.limit)]
     return Answered(lambda: {"collection": folder.name, "tasks": listed})
 
 
@@ -220,7 +227,7 @@ def _folder(asked: CollectionRequest) -> CollectionFolder:
     return current_pool().folder(asked.collection)
 
 
-def _described(folder: CollectionFolder, task: Task) -> dict[str, object]:
+def task_json(folder: CollectionFolder, task: Task) -> dict[str, object]:
     """A task as JSON-ready values, and where to ask for it again."""
     described: dict[str, object] = {entry.name: getattr(task, entry.name) for entry in fields(Task)}
     return {**described, "collection": folder.name, "address": _address(folder, task)}
@@ -236,7 +243,7 @@ def _accepted(asked: WriteRequest, task: Task) -> Answered:
     _writing(current_app).keeper.look()
     folder = _folder(asked)
     task = _waited(folder, task, asked.wait)
-    described = _described(folder, task)
+    described = task_json(folder, task)
     return Answered(
         lambda: described,
         status=200 if task.is_done else 202,

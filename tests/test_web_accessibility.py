@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import served
+
+from web import Settings
 
 pytestmark = pytest.mark.browser
 
@@ -44,17 +47,46 @@ def axe() -> str:
     return AXE.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+# What somebody sees who may change things.
+PAGES_OF_ADMINS = {
+    "judging": ("/judging?q=read+a+file", []),
+    "judging, no query": ("/judging", []),
+    "console": ("/console", []),
+}
+WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light")]
+
+
+@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
 def test_no_page_breaks_a_rule(
     browser: Any, library_address: str, axe: str, width: int, scheme: str
 ) -> None:
+    assert violations_of(browser, library_address, PAGES, axe, width, scheme) == {}
+
+
+@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
+def test_no_page_of_admins_breaks_a_rule(
+    browser: Any, library_data_dir: Path, axe: str, width: int, scheme: str
+) -> None:
+    with served(Settings(library_data_dir, admin=True)) as address:
+        assert violations_of(browser, address, PAGES_OF_ADMINS, axe, width, scheme) == {}
+
+
+def violations_of(
+    browser: Any,
+    address: str,
+    pages: dict[str, tuple[str, list[str]]],
+    axe: str,
+    width: int,
+    scheme: str,
+) -> dict[str, object]:
+    """Rules that pages break, and where."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
     )
     page = context.new_page()
     violations = {}
-    for name, (path, clicks) in PAGES.items():
-        page.goto(library_address + path)
+    for name, (path, clicks) in pages.items():
+        page.goto(address + path)
         for selector in clicks:
             page.locator(selector).first.click()
         page.locator("[aria-busy=true]").wait_for(state="detached")
@@ -63,4 +95,4 @@ def test_no_page_breaks_a_rule(
         if found := page.evaluate(RUN):
             violations[name] = found
     context.close()
-    assert violations == {}
+    return violations

@@ -28,7 +28,16 @@ from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
 from search_api.rate_limits import RateLimit, RateLimiter
 from search_api.request_ids import request_id
 from search_api.searchers import RerankSettings, SearcherPool
-from web import contract_page, lenses, map_page, pages, sign_in, words
+from web import (
+    console,
+    contract_page,
+    judging,
+    lenses,
+    map_page,
+    pages,
+    sign_in,
+    words,
+)
 from web.layout import problem_page
 
 __all__ = ["Settings", "checked_origin", "create_app"]
@@ -127,6 +136,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     lenses.init_app(app)
     words.init_app(app)
     map_page.init_app(app)
+    judging.init_app(app)
+    console.init_app(app)
     contract_page.init_app(app)
     sign_in.init_app(app, pool.data_dir)
     limiter = None

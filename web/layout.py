@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import Response, current_app, make_response, render_template, request, url_for
 
 from ingest.errors import TrineError
+from search_api.access import require
 from search_api.problems import Problem
 from search_api.snapshot import current_pool
 from web.page_request import PageRequest
@@ -24,6 +25,9 @@ PLACES = (
     ("console.console_page", "Console"),
 )
 """Endpoint and name of each place, in their order; only those an application has are shown."""
+
+# What somebody must be allowed to do, for a place to be shown to them.
+_SCOPES = {"judging.judging_page": "write", "console.console_page": "admin"}
 
 # Places that show the same query in another way.
 _TAKING_THE_QUERY = ("pages.search_page", "lenses.lenses_page", "map.map_page")
@@ -42,7 +46,7 @@ def navigation(asked: PageRequest) -> list[NavigationEntry]:
     """The places of this application; they keep the collection, and the query where they can."""
     entries = []
     for endpoint, label in PLACES:
-        if endpoint not in current_app.view_functions:
+        if endpoint not in current_app.view_functions or not _may(_SCOPES.get(endpoint)):
             continue
         kept = {"collection": asked.arguments.get("collection")}
         if endpoint in _TAKING_THE_QUERY:
@@ -51,6 +55,16 @@ def navigation(asked: PageRequest) -> list[NavigationEntry]:
         address = url_for(endpoint) + (f"?{pairs}" if pairs else "")
         entries.append(NavigationEntry(label, address, request.endpoint == endpoint))
     return entries
+
+
+def _may(scope: str | None) -> bool:
+    if scope is None:
+        return True
+    try:
+        require(scope)
+    except TrineError:
+        return False
+    return True
 
 
 def render_page(template: str, asked: PageRequest, **values: object) -> Response:

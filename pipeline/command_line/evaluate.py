@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from ingest.beir import BeirFolder, read_queries
-from ingest.errors import IndexFolderError, QueryError
+from ingest.errors import CorpusError, IndexFolderError, QueryError
 from pipeline.command_line.evaluation_formats import as_csv, as_markdown, show_evaluation
 from pipeline.command_line.index import run_index
 from pipeline.command_line.options import (
@@ -44,7 +44,7 @@ from pipeline.evaluation.metrics import NDCG_AT_10
 from pipeline.evaluation.reliability_diagram import reliability_svg
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
-from pipeline.version.collection import DEFAULT_COLLECTION, CollectionFolder
+from pipeline.version.collection import DEFAULT_COLLECTION, CollectionFolder, default_data_dir
 from pipeline.version.quality import Quality, write_quality
 
 __all__ = [
@@ -74,11 +74,28 @@ def evaluation_collection(folder: Path) -> str:
 
 
 def judgment_options(command: Command) -> Command:
-    """Add BEIR_DIR, --queries and --qrels; the command takes them as one ``beir``."""
+    """Add BEIR_DIR, --judgments, --queries and --qrels; the command takes them as one ``beir``."""
 
     def with_beir(
-        *, beir_dir: Path, queries: Path | None, qrels: Path | None, **options: object
+        *,
+        beir_dir: Path | None,
+        queries: Path | None,
+        qrels: Path | None,
+        judgments: bool,
+        **options: Any,  # noqa: ANN401  (those of the command)
     ) -> object:
+        if (beir_dir is None) != judgments:
+            raise click.UsageError("Give either BEIR_DIR or --judgments.")
+        if beir_dir is None:
+            place = CollectionFolder(
+                options["data_dir"] or default_data_dir(), options["collection"]
+            )
+            if not place.judgments_path.is_dir():
+                raise CorpusError(
+                    f"nobody has judged anything in {place.name!r} yet: trine serve --writable, "
+                    "then open /judging"
+                )
+            beir_dir = place.judgments_path
         return command(beir=BeirFolder(beir_dir, queries=queries, qrels=qrels), **options)
 
     with_beir.__name__, with_beir.__doc__ = command.__name__, command.__doc__
@@ -97,8 +114,14 @@ def judgment_options(command: Command) -> Command:
         ),
         click.argument(
             "beir_dir",
-            metavar="BEIR_DIR",
+            metavar="[BEIR_DIR]",
+            required=False,
             type=click.Path(path_type=Path, exists=True, file_okay=False),
+        ),
+        click.option(
+            "--judgments",
+            is_flag=True,
+            help="Judge by what people judged on the page, in place of BEIR_DIR.",
         ),
     ):
         wrapped = decorate(wrapped)
@@ -108,7 +131,7 @@ def judgment_options(command: Command) -> Command:
 
 def judged_folder(beir: BeirFolder, place: Place) -> CollectionFolder:
     """Collection to ask: the one named, or the BEIR folder's own, indexed first if needed."""
-    if place.collection != DEFAULT_COLLECTION:
+    if place.collection != DEFAULT_COLLECTION or beir.path == place.folder.judgments_path:
         return place.folder
     folder = CollectionFolder(place.data_dir, evaluation_collection(beir.path))
     run_index(folder, beir.sources, settings=IndexSettings())

@@ -157,6 +157,11 @@ class CollectionFolder:
         """Folder of what changes without a version."""
         return self.path / "state"
 
+    @property
+    def judgments_path(self) -> Path:
+        """Folder of what people judged, in BEIR's layout."""
+        return self.state_path / "judgments"
+
     def tuning_path(self, version: str) -> Path:
         """File of the last report on tuning one version, adopted or not."""
         return self.state_path / "tuning" / f"{version}.json"
