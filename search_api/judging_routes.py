@@ -15,7 +15,7 @@ from search_api.answer_models import JudgedAnswer, JudgmentsAnswer
 from search_api.caching import Answered
 from search_api.contract import Example, Operations
 from search_api.problems import UnknownIndexError
-from search_api.request_models import JudgeRequest, JudgmentsImport, VersionRequest
+from search_api.request_models import CollectionRequest, JudgeRequest, JudgmentsImport
 from search_api.snapshot import current_pool
 
 __all__ = ["collection_folder", "judgment_folder", "operations"]
@@ -30,12 +30,12 @@ operations = Operations(
     "/judgments",
     name="judgments",
     summary="List all judgments of a collection",
-    asks=VersionRequest,
+    asks=CollectionRequest,
     answers=JudgmentsAnswer,
     scope="write",
     statuses=(403, 404, 503),
 )
-def judgments(asked: VersionRequest) -> Answered:
+def judgments(asked: CollectionRequest) -> Answered:
     """List judgments, by query in the order they were first judged in."""
     folder = judgment_folder(asked.collection)
     judged = folder.read()

@@ -408,13 +408,13 @@ class MapDocumentsRequest(Place):
     )
 
 
-class VersionRequest(Request):
-    """Whose version."""
+class CollectionRequest(Request):
+    """Which collection."""
 
     collection: OptionalText = Field(None, description=_COLLECTION)
 
 
-class JudgeRequest(VersionRequest):
+class JudgeRequest(CollectionRequest):
     """One judgment."""
 
     query: Text = Field(
@@ -429,7 +429,7 @@ class JudgeRequest(VersionRequest):
     )
 
 
-class JudgmentsImport(VersionRequest):
+class JudgmentsImport(CollectionRequest):
     """Judgments in BEIR's layout."""
 
     queries: Text = Field(description="Lines of JSON with `_id` and `text`: `queries.jsonl`.")
@@ -496,12 +496,6 @@ class RecommendRequest(RankingParameters, Place):
         description="Words to search for at the same time.",
         json_schema_extra={"maxLength": MAX_QUERY_CHARACTERS},
     )
-
-
-class CollectionRequest(Request):
-    """Which collection."""
-
-    collection: OptionalText = Field(None, description=_COLLECTION)
 
 
 class WriteRequest(CollectionRequest):

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from ingest.errors import QueryTimeoutError
-from pipeline.search import signals
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.search.time_limit import time_limited
+from pipeline.version import vector_index
 from pipeline.version.vector_index import VectorIndex
 
 
 def test_exact_search_misses_nothing(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    for rows in (signals.EXHAUSTIVE_ROWS, 0):
-        monkeypatch.setattr(signals, "EXHAUSTIVE_ROWS", rows)
+    for rows in (vector_index.EXHAUSTIVE_ROWS, 0):
+        monkeypatch.setattr(vector_index, "EXHAUSTIVE_ROWS", rows)
         for text in ("read a file", "parse a date", "socket"):
             found = searcher.audit(text)
             assert found is not None
