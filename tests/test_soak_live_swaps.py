@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,9 +92,17 @@ class _Clients:
                     self.problems.append(f"{version} answered with {sorted(map(str, marks))}")
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(self.url + path, timeout=60) as response:  # noqa: S310
-            body: bytes = response.read()
-        return body.decode()
+        while True:
+            try:
+                with urllib.request.urlopen(self.url + path, timeout=60) as response:  # noqa: S310
+                    body: bytes = response.read()
+                return body.decode()
+            except urllib.error.HTTPError as error:
+                with error:
+                    # A busy machine is no fault of a swap; who is told to come again does.
+                    if error.code != 503 or b"overloaded" not in error.read():
+                        raise
+                time.sleep(int(error.headers["Retry-After"]))
 
     def _search(self, choose: random.Random) -> tuple[str, set[str]]:
         query = quote(f"{choose.choice(WORDS)} {choose.choice(WORDS)}")

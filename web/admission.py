@@ -18,14 +18,14 @@ __all__ = ["Admission", "Decision"]
 
 # On average; the slowest of a hundred is measured to take not quite twice as long.
 _IN_ALL_S = 0.5
-_LEAST_WAIT_S = 0.1
-# So many are always let in, or nothing would ever be learnt about a server that got faster.
-_LEAST_ROOM = 3
+# A handful of clients is not refused, however slow the machine, and waits a little longer then.
+_LEAST_ROOM = 5
+_LEAST_WAIT_S = 0.25
 _MOST_WAITING = 64
 _FIRST_GUESS_S = 0.03
 _WEIGHT_OF_NEWEST = 0.1
 # A request that waits for something else on purpose says nothing about the others.
-_LONGEST_COUNTED_S = 1.0
+_LONGEST_COUNTED_S = 0.5
 Item = TypeVar("Item", bound=Hashable)
 
 
