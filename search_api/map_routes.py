@@ -168,7 +168,8 @@ def map_of(searcher: Searcher) -> DocumentMap:
     if searcher.map is None:
         raise NoMapError(
             f"version {searcher.version} of {searcher.collection!r} has no map: it was built by an "
-            "earlier release, or without embeddings; trine reindex draws one"
+            "earlier release or without embeddings (trine reindex draws one), or the key sees but "
+            "a part of it"
         )
     return searcher.map
 
