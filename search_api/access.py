@@ -19,6 +19,8 @@ from ingest.errors import TrineError
 from search_api.keys import SCOPES, ApiKey, KeyStore
 
 __all__ = [
+    "BAD_KEY",
+    "NO_KEY",
     "SCOPES",
     "Access",
     "Asker",
@@ -29,6 +31,7 @@ __all__ = [
     "is_from_here",
     "is_loopback",
     "is_own_page",
+    "key_in",
     "key_of_request",
     "keys_are_required",
     "may",
@@ -38,8 +41,8 @@ __all__ = [
 ]
 
 _EXTENSION = "trine_access"
-_NO_KEY = "this needs an API key: give it as Authorization: Bearer KEY"
-_BAD_KEY = "this API key is not known here, or was revoked"
+NO_KEY = "this needs an API key: give it as Authorization: Bearer KEY"
+BAD_KEY = "this API key is not known here, or was revoked"
 
 
 class ForbiddenError(TrineError):
@@ -136,11 +139,17 @@ def asker() -> Asker:
 
 def key_of_request() -> str | None:
     """The key a request shows in its headers, whether or not there is such a key."""
-    scheme, _, given = request.headers.get("Authorization", "").strip().partition(" ")
+    headers = request.headers
+    return key_in(headers.get("Authorization"), headers.get("X-API-Key"))
+
+
+def key_in(authorization: str | None, api_key: str | None) -> str | None:
+    """The key that these two headers show, whether or not there is such a key."""
+    scheme, _, given = (authorization or "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return given.strip()
     # Another scheme may be a proxy's own affair.
-    return request.headers.get("X-API-Key")
+    return api_key
 
 
 def keys_are_required() -> bool:
@@ -216,14 +225,14 @@ def _identified() -> Asker:
     state = _state(current_app)
     if (shown := key_of_request()) is not None:
         if (known := state.keys.find(shown)) is None:
-            raise UnauthorizedError(_BAD_KEY)
+            raise UnauthorizedError(BAD_KEY)
         return Asker(known)
     for session in state.sessions:
         key_id = session()
         if key_id is not None and (known := state.keys.get(key_id)) is not None:
             return Asker(known, by_session=True)
     if state.allowed.keys_required:
-        raise UnauthorizedError(_NO_KEY)
+        raise UnauthorizedError(NO_KEY)
     return Asker()
 
 

@@ -1,4 +1,4 @@
-"""What agents may ask, whatever protocol they speak: tools over a pool of searchers.
+"""What agents may ask, whatever protocol they speak: tools over what an asker can reach.
 
 Each takes one flat object and answers with JSON-ready values and the same as text to read. Answers
 are smaller than the API's: no explanation, no highlights, since a model reads every word of them.
@@ -14,7 +14,6 @@ from pydantic import Field
 
 from ingest.errors import QueryError
 from pipeline.search.query import MAX_QUERY_CHARACTERS
-from search_api.access import Asker
 from search_api.answer_models import (
     Answer,
     CollectionHealth,
@@ -34,7 +33,6 @@ from search_api.request_models import (
     Text,
     within,
 )
-from search_api.searchers import SearcherPool
 from search_api.several_collections import answer_of, searchers_of
 from search_api.snapshot import Snapshot
 
@@ -219,12 +217,10 @@ class AgentTool:
     description: str
     asks: type[Request]
     answers: type[Answer]
-    content: Callable[[SearcherPool, Any], dict[str, Any]]
+    content: Callable[[Reach, Any], dict[str, Any]]
     text: Callable[[Mapping[str, Any]], str]
 
-    def answer(
-        self, pool: SearcherPool, arguments: Mapping[str, object]
-    ) -> tuple[dict[str, Any], str]:
+    def answer(self, reach: Reach, arguments: Mapping[str, object]) -> tuple[dict[str, Any], str]:
         """Answer, JSON-ready and as text.
 
         Raises
@@ -232,24 +228,24 @@ class AgentTool:
         TrineError
             If it cannot be answered; the message is one line.
         """
-        content = self.content(pool, from_object(self.asks, arguments))
+        content = self.content(reach, from_object(self.asks, arguments))
         return content, self.text(content)
 
 
-def _search(pool: SearcherPool, asked: SearchQuestion) -> dict[str, Any]:
+def _search(reach: Reach, asked: SearchQuestion) -> dict[str, Any]:
     if not asked.q.strip():
         raise QueryError("q is empty: say what to find", parameter="q")
-    return _found(pool, asked.model_dump())
+    return _found(reach, asked.model_dump())
 
 
-def _similar(pool: SearcherPool, asked: SimilarQuestion) -> dict[str, Any]:
+def _similar(reach: Reach, asked: SimilarQuestion) -> dict[str, Any]:
     members = asked.model_dump()
     members["like"] = [members.pop("doc_id")]
     # A name with a comma in it is still one name.
     for name in ("collection", "version"):
         members[name] = [members[name]] if members[name] else []
     try:
-        return _found(pool, members)
+        return _found(reach, members)
     except QueryError as error:
         if error.parameter == "like" and error.__cause__ is not None:
             # Here the document goes by another name.
@@ -257,10 +253,10 @@ def _similar(pool: SearcherPool, asked: SimilarQuestion) -> dict[str, Any]:
         raise
 
 
-def _found(pool: SearcherPool, members: Mapping[str, Any]) -> dict[str, Any]:
+def _found(reach: Reach, members: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: list(v) if isinstance(v, tuple) else v for name, v in members.items()}
     wanted = search_from_object({**given, "explain": False})
-    found = answer_of(wanted.query, searchers_of(wanted, Snapshot(Reach(pool, Asker))))
+    found = answer_of(wanted.query, searchers_of(wanted, Snapshot(reach)))
     hits = found["hits"]
     place = {"collection": found["collection"], "version": found["version"]}
     kept = set(AgentFound.model_fields)
@@ -274,8 +270,8 @@ def _found(pool: SearcherPool, members: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _document(pool: SearcherPool, asked: DocumentQuestion) -> dict[str, Any]:
-    searcher = pool.get(asked.collection or None, asked.version or None)
+def _document(reach: Reach, asked: DocumentQuestion) -> dict[str, Any]:
+    searcher = reach.get(asked.collection or None, asked.version or None)
     found = searcher.document(asked.doc_id)
     end = asked.start + asked.max_characters
     return {
@@ -293,8 +289,8 @@ def _document(pool: SearcherPool, asked: DocumentQuestion) -> dict[str, Any]:
     }
 
 
-def _passages(pool: SearcherPool, asked: PassagesQuestion) -> dict[str, Any]:
-    searcher = pool.get(asked.collection or None, asked.version or None)
+def _passages(reach: Reach, asked: PassagesQuestion) -> dict[str, Any]:
+    searcher = reach.get(asked.collection or None, asked.version or None)
     found = searcher.passages(asked.doc_id)
     shown = found[asked.first - 1 : asked.first - 1 + asked.limit]
     return {
@@ -309,15 +305,15 @@ def _passages(pool: SearcherPool, asked: PassagesQuestion) -> dict[str, Any]:
     }
 
 
-def _collections(pool: SearcherPool, asked: NoQuestion) -> dict[str, Any]:
+def _collections(reach: Reach, asked: NoQuestion) -> dict[str, Any]:
     return {
-        "default_collection": pool.default_collection,
-        "collections": [pool.state(name).to_json() for name in pool.names()],
+        "default_collection": reach.default_collection,
+        "collections": [reach.state(name).to_json() for name in reach.names()],
     }
 
 
-def _collection(pool: SearcherPool, asked: Place) -> dict[str, Any]:
-    searcher = pool.get(asked.collection or None, asked.version or None)
+def _collection(reach: Reach, asked: Place) -> dict[str, Any]:
+    searcher = reach.get(asked.collection or None, asked.version or None)
     return {
         "collection": searcher.collection,
         "version": searcher.version,

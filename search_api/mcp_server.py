@@ -34,8 +34,12 @@ from mcp.types import (
 )
 
 from ingest.errors import TrineError
+from search_api.access import Asker
 from search_api.agent_tools import TOOLS, AgentTool
+from search_api.keys import KeyStore
+from search_api.mcp_access import KeyGate, asker_in
 from search_api.problems import kind_of
+from search_api.reach import Reach
 from search_api.searchers import SearcherPool
 
 __all__ = ["MCP_PATH", "mcp_server", "serve_http", "serve_stdio"]
@@ -60,7 +64,8 @@ def mcp_server(pool: SearcherPool) -> Server[dict[str, Any]]:
     Parameters
     ----------
     pool
-        Whose collections; the newest version of each is asked, unless a call names one.
+        Whose collections, as far as an asker can reach; the newest version of each is asked,
+        unless a call names one. Requests by HTTP come through a ``KeyGate``.
     """
     tools = {tool.name: tool for tool in TOOLS}
     described = [_described(tool) for tool in TOOLS]
@@ -79,8 +84,11 @@ def mcp_server(pool: SearcherPool) -> Server[dict[str, Any]]:
             raise MCPError(
                 INVALID_PARAMS, f"there is no tool {asked.name!r}; there are {', '.join(tools)}"
             )
+        # Without a request somebody started this server themselves, and asks by its input.
+        who = Asker() if context.request is None else asker_in(context.request.scope)
+        reach = Reach(pool, lambda: who)
         arguments = asked.arguments or {}
-        return await anyio.to_thread.run_sync(_called, pool, tool, arguments, limiter=limiter)
+        return await anyio.to_thread.run_sync(_called, reach, tool, arguments, limiter=limiter)
 
     return Server(
         "trine",
@@ -107,27 +115,34 @@ def serve_stdio(pool: SearcherPool) -> None:
     anyio.run(serve)
 
 
-def serve_http(pool: SearcherPool, listener: socket.socket) -> None:
+def serve_http(pool: SearcherPool, listener: socket.socket, *, keys_required: bool = False) -> None:
     """Serve any number of clients by streamable HTTP at ``/mcp``, until SIGINT or SIGTERM.
 
     Leaves by ``SystemExit`` with status 0, once requests in flight are answered.
 
-    No session is kept: each request is answered by itself. Only requests sent to, and pages of,
-    a loopback address are answered, so that no other site's page can ask through a browser.
+    No session is kept: each request is answered by itself. Where no key is required, only requests
+    sent to, and pages of, a loopback address are answered, so that no other site's page can ask
+    through a browser.
 
     Parameters
     ----------
     listener
-        Listens on a loopback address.
+        Listens on a loopback address, unless keys are required.
+    keys_required
+        Whether requests that show no key of the data folder are refused.
     """
     app = mcp_server(pool).streamable_http_app(
-        streamable_http_path=MCP_PATH, json_response=True, stateless_http=True, host="127.0.0.1"
+        streamable_http_path=MCP_PATH,
+        json_response=True,
+        stateless_http=True,
+        host="" if keys_required else "127.0.0.1",
     )
+    gate = KeyGate(app, KeyStore(pool.data_dir), required=keys_required)
     # uvicorn's own logging would write requests to standard output.
     # uvicorn raises the signal once more when all is answered.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, log_level="warning")
+    config = uvicorn.Config(gate, log_config=None, access_log=False, log_level="warning")
     uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -144,9 +159,9 @@ def _described(tool: AgentTool) -> Tool:
     )
 
 
-def _called(pool: SearcherPool, tool: AgentTool, arguments: Mapping[str, object]) -> CallToolResult:
+def _called(reach: Reach, tool: AgentTool, arguments: Mapping[str, object]) -> CallToolResult:
     try:
-        content, text = tool.answer(pool, arguments)
+        content, text = tool.answer(reach, arguments)
     except TrineError as error:
         line = " ".join(str(error).split())
         kind = kind_of(type(error))

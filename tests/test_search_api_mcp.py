@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
+import httpx2
 import pytest
 from conftest import make_library
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 from mcp.server.lowlevel import Server
 from mcp.types import CallToolResult
 
@@ -30,6 +32,7 @@ from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
 from search_api.agent_tools import TOOLS
+from search_api.keys import KeyStore
 from search_api.mcp_server import mcp_server
 from search_api.searchers import SearcherPool
 
@@ -231,8 +234,9 @@ def test_no_arguments_are_the_servers_fault(pool: SearcherPool, data: st.DataObj
 
 
 @contextmanager
-def serving(data_dir: Path) -> Iterator[str]:
+def serving(data_dir: Path, *options: str) -> Iterator[str]:
     command = [sys.executable, *MCP, "--http", "--port", "0", "--json", "--data-dir", str(data_dir)]
+    command += options
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdout is not None
@@ -267,6 +271,100 @@ def test_agents_ask_over_http(library_data_dir: Path) -> None:
             connection.request("POST", address.path, body="{}", headers=given_headers)
             assert connection.getresponse().status in {403, 421}
             connection.close()
+
+
+def with_key(url: str, key: str | None, name: str, arguments: dict[str, object]) -> CallToolResult:
+    """What a tool answers to the holder of a key."""
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    async def asked() -> CallToolResult:
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=60) as by,
+            Client(streamable_http_client(url, http_client=by)) as client,
+        ):
+            await client.list_tools()
+            return await client.call_tool(name, arguments)
+
+    return anyio.run(asked)
+
+
+def status_of(url: str, headers: dict[str, str]) -> int:
+    with httpx2.Client(timeout=60) as client:
+        answer = client.post(url, headers=headers, json={})
+    if answer.status_code in {401, 403}:
+        assert answer.json()["status"] == answer.status_code
+        assert ("WWW-Authenticate" in answer.headers) == (answer.status_code == 401)
+    return int(answer.status_code)
+
+
+def test_another_address_answers_keys_alone_and_each_its_own(
+    copied_data_dir: Path, tiny_settings: IndexSettings
+) -> None:
+    hidden = Document("zzident", "Zztitle", "The zzword reads a file.", metadata={"zzfield": "zz"})
+    build_version(CollectionFolder(copied_data_dir, "zzother"), [hidden], settings=tiny_settings)
+    store = KeyStore(copied_data_dir)
+    made, narrow = store.create("n", ["search"], collections=["default"], filter="subject:time")
+    everything = store.create("e", ["search"])[1]
+    writing = store.create("w", ["write"])[1]
+    with serving(copied_data_dir, "--host", "0.0.0.0") as url:  # noqa: S104
+        assert status_of(url, {}) == 401
+        assert status_of(url, {"Authorization": "Bearer"}) == 401
+        assert status_of(url, {"Authorization": f"Bearer {narrow[:-1]}z"}) == 401
+        assert status_of(url, {"Authorization": f"Bearer {writing}"}) == 403
+        assert status_of(url, {"X-API-Key": everything}) not in {401, 403}
+        with pytest.raises(ExceptionGroup) as refused_client:
+            with_key(url, None, "list_collections", {})
+        assert refused_client.group_contains(MCPError)
+
+        def answer(name: str, **arguments: object) -> CallToolResult:
+            found = with_key(url, narrow, name, arguments)
+            asked = json.dumps(arguments)
+            answered = told(found) + json.dumps(found.structured_content)
+            for marker in ("zzident", "Zztitle", "zzword", "zzfield", "zzother", "files/0"):
+                assert marker in asked or marker not in answered
+            return found
+
+        search = answer("search", q="read a file", k=50, facets=["subject"]).structured_content
+        assert {hit["doc_id"].split("/")[0] for hit in search["hits"]} == {"time"}
+        assert [entry["value"] for entry in search["facets"]["subject"]] == ["time"]
+        similar = answer("similar_documents", doc_id="time/01", k=50).structured_content
+        assert {hit["doc_id"].split("/")[0] for hit in similar["hits"]} == {"time"}
+        listed = answer("list_collections").structured_content
+        assert [entry["collection"] for entry in listed["collections"]] == ["default"]
+        assert listed["collections"][0]["documents"] == search["total"]
+        described = answer("describe_collection").structured_content
+        assert described["documents"] == search["total"]
+        assert answer("get_document", doc_id="time/01").structured_content["text"]
+        assert answer("get_passages", doc_id="time/01").structured_content["n_passages"]
+        for name, arguments in (
+            ("search", {"q": "zzword", "collection": "zzother"}),
+            ("search", {"q": "file", "collection": ["default", "zzother"]}),
+            ("similar_documents", {"doc_id": "files/01"}),
+            ("similar_documents", {"doc_id": "zzident", "collection": "zzother"}),
+            ("get_document", {"doc_id": "files/01"}),
+            ("get_document", {"doc_id": "zzident", "collection": "zzother"}),
+            ("get_passages", {"doc_id": "files/01"}),
+            ("describe_collection", {"collection": "zzother"}),
+        ):
+            assert answer(name, **arguments).is_error, (name, arguments)
+        assert not with_key(url, everything, "get_document", {"doc_id": "files/01"}).is_error
+        store.revoke(made.key_id)
+        assert status_of(url, {"Authorization": f"Bearer {narrow}"}) == 401
+        # Where the keys cannot be read, nobody is let in.
+        (copied_data_dir / "state" / "keys.json").write_text("{")
+        assert status_of(url, {"Authorization": f"Bearer {everything}"}) >= 500
+        assert status_of(url, {}) == 401
+
+
+def test_a_key_counts_on_loopback_where_none_is_asked_for(copied_data_dir: Path) -> None:
+    key = KeyStore(copied_data_dir).create("n", ["search"], filter="subject:time")[1]
+    hidden = {"doc_id": "files/01"}
+    with serving(copied_data_dir) as url:
+        assert not with_key(url, None, "get_document", hidden).is_error
+        assert with_key(url, key, "get_document", hidden).is_error
+    with serving(copied_data_dir, "--require-keys") as url:
+        assert status_of(url, {}) == 401
+        assert not with_key(url, key, "get_document", {"doc_id": "time/01"}).is_error
 
 
 def test_agents_ask_over_standard_input(library_data_dir: Path) -> None:
@@ -312,7 +410,9 @@ def test_an_interrupt_ends_it_at_once(library_data_dir: Path) -> None:
     ("options", "status", "part"),
     [
         (["--collection", "nope"], 1, "nope"),
-        (["--http", "--host", "0.0.0.0"], 1, "0.0.0.0"),  # noqa: S104
+        (["--http", "--host", "0.0.0.0"], 1, "trine keys create"),  # noqa: S104
+        (["--http", "--require-keys"], 1, "trine keys create"),
+        (["--require-keys"], 2, "--http"),
         (["--json"], 2, "--http"),
     ],
     ids=str,

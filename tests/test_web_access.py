@@ -132,6 +132,25 @@ def test_pages_ask_to_sign_in_and_then_come_back(data_dir: Path) -> None:
     assert client.get("/?q=open+file").status_code == 303
 
 
+def test_a_part_is_refused_as_a_part(data_dir: Path) -> None:
+    client = _closed(data_dir)
+    for path in ("/parts/answer?q=file", "/parts/lenses?q=file", "/parts/passages?q=a&document=b"):
+        refused = client.get(path)
+        assert refused.status_code == 401
+        assert "<html" not in refused.text
+
+
+def test_places_and_the_way_out_are_shown_to_those_who_may_use_them(data_dir: Path) -> None:
+    client = _closed(data_dir)
+    assert "Lenses" not in client.get("/sign-in").text
+    shown = client.get("/", headers={"X-API-Key": _key(data_dir)}).text
+    assert "Lenses" in shown
+    assert "/sign-out" not in shown
+    _sign_in(client, _key(data_dir))
+    assert "/sign-out" in client.get("/").text
+    assert "/sign-out" not in _closed(data_dir, keys_required=False).get("/").text
+
+
 def test_who_signed_in_sees_what_the_key_may_see(data_dir: Path) -> None:
     client = _closed(data_dir)
     _sign_in(client, _key(data_dir, filter="subject:time"))
@@ -359,11 +378,23 @@ def test_what_proxies_say_counts_only_where_there_are_some(data_dir: Path) -> No
 def test_every_link_and_address_has_the_prefix(data_dir: Path) -> None:
     client = _closed(data_dir, n_proxies=1)
     headers = {**FORWARDED, "X-API-Key": _key(data_dir, "search", "write")}
-    for path in ("/", "/?q=open+file&k=3", "/documents/files/01?q=file", f"{API}/docs", "/?k=x"):
+    pages = ("/", "/?q=open+file&k=3", "/documents/files/01?q=file", f"{API}/docs", "/?k=x")
+    others = (
+        "/lenses?q=file",
+        "/words?q=file",
+        "/map",
+        "/map?q=file",
+        "/passages?document=long&q=a",
+    )
+    for path in (*pages, *others):
         page = client.get(path, headers=headers)
-        addresses = re.findall(r'(?:href|action|src)="(/[^"]*)"', page.text)
+        addresses = re.findall(r'(?:href|action|src|data-map-address)="(/[^"]*)"', page.text)
         assert addresses, path
         assert [found for found in addresses if not found.startswith("/trine/")] == []
+    told = client.get("/opensearch.xml", headers=headers).text
+    named = re.findall(r"https://search\.example(/[^/?<\"]*)", told)
+    assert set(named) == {"/trine"}
+    assert len(named) == 4
     contract = client.get(f"{API}/openapi.json", headers=headers).get_json()
     assert contract["servers"] == [{"url": "/trine/"}]
     assert (

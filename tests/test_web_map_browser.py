@@ -75,7 +75,8 @@ def place_of(page: Any, row: int) -> tuple[float, float]:
     """Where a document lies on the screen, when all of the map is seen."""
     found: list[float] = page.evaluate(
         """async (row) => {
-          const told = await (await fetch("/api/v1/map")).json();
+          const { mapAddress } = document.querySelector("[data-map-address]").dataset;
+          const told = await (await fetch(mapAddress)).json();
           const bytes = Uint8Array.from(atob(told.positions), (one) => one.charCodeAt(0));
           const at = new DataView(bytes.buffer);
           const box = document.querySelector("canvas.picture").getBoundingClientRect();

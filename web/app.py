@@ -180,9 +180,11 @@ def handle_error(error: Exception) -> BaseResponse | HTTPException:
         )
     if request.path.startswith("/api/"):
         return problem_response(problem)
-    if isinstance(error, UnauthorizedError) and key_of_request() is None:
+    is_part = request.path.startswith("/parts/")
+    if isinstance(error, UnauthorizedError) and key_of_request() is None and not is_part:
         return sign_in.sign_in_first()
-    return problem_page(problem)
+    # Whoever put a part into a page goes to sign in with all of it.
+    return problem_page(problem, template="problem_part.html" if is_part else "problem.html")
 
 
 def _require_key_for_pages() -> None:

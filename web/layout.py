@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from flask import Response, current_app, make_response, render_template, request, url_for
 
 from ingest.errors import TrineError
-from search_api.access import require
+from search_api.access import asker, may
 from search_api.problems import Problem
 from search_api.snapshot import current_pool
 from web.page_request import PageRequest
@@ -26,7 +26,7 @@ PLACES = (
 )
 """Endpoint and name of each place, in their order; only those an application has are shown."""
 
-# What somebody must be allowed to do, for a place to be shown to them.
+# The scope a place is for; search where none is named.
 _SCOPES = {"judging.judging_page": "write", "console.console_page": "admin"}
 
 # Places that show the same query in another way.
@@ -43,10 +43,11 @@ class NavigationEntry:
 
 
 def navigation(asked: PageRequest) -> list[NavigationEntry]:
-    """The places of this application; they keep the collection, and the query where they can."""
+    """The places that are there for the asker; they keep the collection, and the query too."""
     entries = []
     for endpoint, label in PLACES:
-        if endpoint not in current_app.view_functions or not _may(_SCOPES.get(endpoint)):
+        is_there = endpoint in current_app.view_functions
+        if not (is_there and may(_SCOPES.get(endpoint, "search"))):
             continue
         kept = {"collection": asked.arguments.get("collection")}
         if endpoint in _TAKING_THE_QUERY:
@@ -55,16 +56,6 @@ def navigation(asked: PageRequest) -> list[NavigationEntry]:
         address = url_for(endpoint) + (f"?{pairs}" if pairs else "")
         entries.append(NavigationEntry(label, address, request.endpoint == endpoint))
     return entries
-
-
-def _may(scope: str | None) -> bool:
-    if scope is None:
-        return True
-    try:
-        require(scope)
-    except TrineError:
-        return False
-    return True
 
 
 def render_page(template: str, asked: PageRequest, **values: object) -> Response:
@@ -86,6 +77,7 @@ def render_page(template: str, asked: PageRequest, **values: object) -> Response
             navigation=navigation(asked),
             collection=readable(named or pool.default_collection),
             collections=_collection_links(asked, pool.default_collection),
+            signed_in=_signed_in(),
             **values,
         )
     )
@@ -100,6 +92,15 @@ def problem_page(
     for name, value in problem.headers:
         response.headers.setdefault(name, value)
     return response
+
+
+def _signed_in() -> str | None:
+    """Label of the key somebody signed in with."""
+    try:
+        who = asker()
+    except TrineError:
+        return None
+    return readable(who.key.label) if who.key and who.by_session else None
 
 
 def _collection_links(asked: PageRequest, default: str) -> list[tuple[str, str, bool]]:

@@ -18,7 +18,7 @@ from search_api.map_routes import map_of
 from search_api.problems import problem_of
 from search_api.snapshot import current_pool
 from web.layout import problem_page, render_page
-from web.page_request import PageRequest
+from web.page_request import PageRequest, own
 from web.plain_text import readable
 from web.regions import cluster_name, region_label
 
@@ -154,7 +154,7 @@ def _view(searcher: Searcher, found: DocumentMap, asked: PageRequest) -> MapView
     pairs = {"collection": asked.arguments.get("collection"), "version": searcher.version}
     return MapView(
         version=searcher.version,
-        data_address="/api/v1/map?" + urlencode([(n, v) for n, v in pairs.items() if v]),
+        data_address=own("/api/v1/map?" + urlencode([(n, v) for n, v in pairs.items() if v])),
         n_documents=searcher.n_documents,
         clusters=_cluster_views(found, colors, asked),
         region=None if inside is None else _region_view(found, str(region), inside, asked),
@@ -177,7 +177,7 @@ def _cluster_views(
         # Without words nothing can be ranked; a cluster without a name has none to offer.
         pairs = {**kept, "q": " ".join(terms[:3]), "map_region": region}
         path = "/?" if terms else "/map?"
-        address = path + urlencode([(name, value) for name, value in pairs.items() if value])
+        address = own(path + urlencode([(name, value) for name, value in pairs.items() if value]))
         views.append(
             ClusterView(number, colors[number], cluster_name(terms, number), count, address)
         )

@@ -181,7 +181,7 @@ class PageRequest:
     def opensearch_address(self) -> str:
         """Address of the description of this collection's search."""
         suffix = self.collection_suffix()
-        return "/opensearch.xml" + (f"?{suffix[1:]}" if suffix else "")
+        return own("/opensearch.xml" + (f"?{suffix[1:]}" if suffix else ""))
 
     def fresh_address(self) -> str:
         """Address of the same search from its first page, over the current version."""

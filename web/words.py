@@ -16,7 +16,7 @@ from search_api.problems import problem_of
 from search_api.snapshot import current_pool
 from web.constellation import Star, constellation
 from web.layout import problem_page, render_page
-from web.page_request import PageRequest
+from web.page_request import PageRequest, own
 from web.plain_text import readable
 
 __all__ = ["Sum", "WordsView", "blueprint", "init_app", "read_sum", "words_view"]
@@ -238,4 +238,4 @@ def _place(asked: PageRequest) -> dict[str, str]:
 
 def _address(text: str, asked: PageRequest) -> str:
     pairs = {"q": text, **_place(asked)} if text else _place(asked)
-    return "/words" + (f"?{urlencode(pairs)}" if pairs else "")
+    return own("/words" + (f"?{urlencode(pairs)}" if pairs else ""))

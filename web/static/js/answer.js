@@ -1,6 +1,8 @@
 // What was found: fetched as the server lays it out, shown in place of what was there before.
 
-const PART = "/parts/answer";
+import { ask, own, pathOf } from "./server.js";
+
+const PART = own("/parts/answer");
 // A reply within this many milliseconds comes without any sign of waiting.
 const PATIENCE_MS = 140;
 
@@ -29,7 +31,7 @@ export function formAddress(form) {
     if (!value.trim() || (name === "k" && value === "10")) given.delete(name, value);
   }
   const text = given.toString();
-  return new URL(text ? `/?${text}` : "/", location.href);
+  return new URL(own(text ? `/?${text}` : "/"), location.href);
 }
 
 /**
@@ -51,7 +53,7 @@ export async function show(address, { record = "push", keep = null } = {}) {
   try {
     const asked = new URL(PART + address.search, location.href);
     if (record === "type" && keep === null) asked.searchParams.set("typing", "1");
-    const reply = await fetch(asked, { signal: mine.signal });
+    const reply = await ask(asked, { signal: mine.signal });
     const text = await reply.text();
     if (current !== mine) return false;
     put(text, keep);
@@ -125,7 +127,7 @@ export async function unfold(link) {
   }
   link.setAttribute("aria-busy", "true");
   try {
-    const reply = await fetch(`/parts${link.pathname}${link.search}`);
+    const reply = await ask(own(`/parts${pathOf(link)}${link.search}`));
     if (!reply.ok) throw new Error(reply.statusText);
     const holder = document.createElement("div");
     holder.dataset.unfolded = "";

@@ -2,6 +2,7 @@
 // The pattern: https://www.w3.org/WAI/ARIA/apg/patterns/combobox/
 
 import { dropRecent, forgetRecent, recentQueries } from "./recent.js";
+import { own } from "./server.js";
 
 const DELAY_MS = 60;
 const MOST = 6;
@@ -96,7 +97,7 @@ export function completions(box, place, collection, { choose, leave }) {
       const parameters = new URLSearchParams({ q: text, limit: MOST });
       if (collection()) parameters.set("collection", collection());
       try {
-        const reply = await fetch(`/api/v1/suggest?${parameters}`, { signal: asked.signal });
+        const reply = await fetch(own(`/api/v1/suggest?${parameters}`), { signal: asked.signal });
         if (!reply.ok) return;
         const { suggestions } = await reply.json();
         if (known.size >= KEPT) known.clear();

@@ -1,11 +1,13 @@
 // A page with one form and what comes of it: typing asks anew, the address keeps up.
 
+import { ask, own, pathOf } from "./server.js";
+
 const PAUSE_MS = 250;
 
 /**
  * Keep what is shown below a form up to date with what stands in it.
  *
- * `path` is the page, `part` the address of what it shows, without its frame. `shown()` is called
+ * `path` is the page's, `part` the path of what it shows, without its frame. `shown()` is called
  * after something new is there.
  */
 export function liveForm({ path, part, shown = () => {} }) {
@@ -20,7 +22,7 @@ export function liveForm({ path, part, shown = () => {} }) {
     const given = new URLSearchParams(new FormData(form));
     for (const [name, value] of [...given]) if (!value.trim()) given.delete(name, value);
     const text = given.toString();
-    return new URL(text ? `${path}?${text}` : path, location.href);
+    return new URL(own(text ? `${path}?${text}` : path), location.href);
   }
 
   async function show(address, record) {
@@ -36,7 +38,7 @@ export function liveForm({ path, part, shown = () => {} }) {
     }
     const slow = setTimeout(() => place.setAttribute("aria-busy", "true"), 140);
     try {
-      const reply = await fetch(part + address.search, { signal: mine.signal });
+      const reply = await ask(own(part + address.search), { signal: mine.signal });
       const text = await reply.text();
       if (current !== mine) return;
       place.innerHTML = text;
@@ -84,7 +86,7 @@ export function liveForm({ path, part, shown = () => {} }) {
     place.focus({ preventScroll: true });
   });
   addEventListener("popstate", () => {
-    if (location.pathname !== path) return;
+    if (pathOf(location) !== path) return;
     go(new URL(location.href), null);
   });
   document.addEventListener("keydown", (event) => {

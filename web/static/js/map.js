@@ -6,6 +6,7 @@ import { Labels } from "./map_labels.js";
 import { Picture } from "./map_picture.js";
 import { Points, simplified } from "./map_points.js";
 import { View } from "./map_view.js";
+import { ask, own } from "./server.js";
 
 // How far from a point, in pixels, it is still pointed at.
 const REACH = 12;
@@ -97,7 +98,7 @@ async function load() {
   const mine = ++asked;
   failed.hidden = true;
   try {
-    const reply = await fetch(part().dataset.mapAddress);
+    const reply = await ask(part().dataset.mapAddress);
     if (!reply.ok) throw new Error(reply.statusText);
     const found = await reply.json();
     if (mine !== asked) return;
@@ -202,9 +203,9 @@ async function learn(row) {
   const collection = new FormData(form).get("collection");
   if (collection) query.set("collection", collection);
   try {
-    const reply = await fetch(`/api/v1/map/documents?${query}`);
+    const reply = await fetch(own(`/api/v1/map/documents?${query}`));
     const [found] = (await reply.json()).documents;
-    const address = new URL(`/documents/${encodeURIComponent(found.doc_id)}`, location.href);
+    const address = new URL(own(`/documents/${encodeURIComponent(found.doc_id)}`), location.href);
     if (collection) address.searchParams.set("collection", collection);
     titles.set(row, { title: found.title.trim() || found.doc_id, href: address.href });
   } catch {

@@ -4,6 +4,7 @@ import { formAddress, onShown, show, unfold } from "./answer.js";
 import { completions } from "./completions.js";
 import { enterHits, setUpHits } from "./hits.js";
 import { addRecent } from "./recent.js";
+import { pathOf } from "./server.js";
 
 // Once nothing was typed for so long, what stands there is searched for.
 const PAUSE_MS = 160;
@@ -75,7 +76,7 @@ document.addEventListener("click", (event) => {
     unfold(link);
     return;
   }
-  if (link.origin !== location.origin || link.pathname !== "/" || link.hash) return;
+  if (pathOf(link) !== "/" || link.hash) return;
   event.preventDefault();
   follow(link);
 });
@@ -107,7 +108,7 @@ function takeWords(address) {
 }
 
 addEventListener("popstate", () => {
-  if (location.pathname !== "/") {
+  if (pathOf(location) !== "/") {
     location.reload();
     return;
   }
