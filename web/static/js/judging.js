@@ -1,6 +1,7 @@
 // Judging without a new page: a thumb is kept at once; j and k move, y and n judge.
 
 import { isTyping } from "./keys.js";
+import { own } from "./server.js";
 
 const announcer = document.querySelector("[data-announce]");
 const candidates = [...document.querySelectorAll(".candidate")];
@@ -14,7 +15,7 @@ async function keep(form, pressed) {
   const relevance = taken ? null : Number(pressed.dataset.relevance);
   form.classList.remove("failed");
   try {
-    const reply = await fetch("/api/v1/judgments", {
+    const reply = await fetch(own("/api/v1/judgments"), {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ query, doc_id: form.elements.doc_id.value, relevance, collection }),
