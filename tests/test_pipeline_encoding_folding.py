@@ -27,6 +27,7 @@ from ingest.errors import (
     IndexVersionError,
     WriteLogFullError,
 )
+from pipeline.command_line import indexer
 from pipeline.command_line.indexer import GATHERED_S, Indexer
 from pipeline.command_line.main import cli
 from pipeline.encoding.build import build_version
@@ -299,6 +300,17 @@ def test_a_hostile_log_in_a_backup_changes_nothing(
 
 def _place(folder: CollectionFolder) -> list[str]:
     return ["--data-dir", str(folder.data_dir), "--collection", folder.name]
+
+
+def test_a_process_that_built_often_leaves_the_rest_to_the_next(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "_MOST_BUILDS", 1)
+    monkeypatch.setattr(indexer, "QUIET_S", 0.0)
+    for name in ("a", "b"):
+        task = written.accept(put(name))
+        Indexer(written.folder.data_dir).run()
+        assert written.state(task) == "published"
 
 
 def test_trine_delete_deletes_what_was_written(written: Written, source: Path) -> None:

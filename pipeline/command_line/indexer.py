@@ -37,6 +37,8 @@ _LOOK_EVERY_S = 0.2
 _NOTE_EVERY_S = 0.5
 # Starting takes seconds, most of them imports.
 _IDLE_S = 300.0
+# Native libraries keep some megabytes of each build; whoever serves starts the next process.
+_MOST_BUILDS = 50
 _RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
 _LOCKED_RETRY_S = 1.0
 _ENDING_S = 20.0
@@ -101,6 +103,15 @@ class Indexer:
         self._clock = clock
         self._seen_s: dict[str, float] = {}
         self._retry_s: dict[str, tuple[float, float]] = {}
+        self._n_built = 0
+
+    def run(self) -> None:
+        """Do what waits until nothing does for a while, or enough was built by one process."""
+        idle_since = time.monotonic()
+        while time.monotonic() - idle_since < _IDLE_S and self._n_built < _MOST_BUILDS:
+            if self.look():
+                idle_since = time.monotonic()
+            time.sleep(_LOOK_EVERY_S)
 
     def look(self) -> bool:
         """Do what is due; returns whether anything waits or was done."""
@@ -133,6 +144,7 @@ class Indexer:
 
     def _work(self, folder: CollectionFolder, backlog: Backlog) -> None:
         self._seen_s.pop(folder.name, None)
+        self._n_built += 1
         log, progress = WriteLog(folder), None
         try:
             progress = TaskProgress(log, backlog)
@@ -179,12 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
         threading.Thread(target=_end_with_input, daemon=True).start()
         # People who search come first.
         os.nice(_NICENESS)
-        indexer = Indexer(data_dir)
-        idle_since = time.monotonic()
-        while time.monotonic() - idle_since < _IDLE_S:
-            if indexer.look():
-                idle_since = time.monotonic()
-            time.sleep(_LOOK_EVERY_S)
+        Indexer(data_dir).run()
 
 
 def _end(_kind: int, _frame: FrameType | None) -> None:
