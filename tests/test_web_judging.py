@@ -35,6 +35,22 @@ def folder(copied_data_dir: Path) -> JudgmentFolder:
     return JudgmentFolder(copied_data_dir / "default" / "state" / "judgments")
 
 
+def keys(page: str) -> dict[str, list[str]]:
+    """Keys in the keyboard help, by place."""
+    dialog = page.partition('<dialog class="help"')[2].partition("</dialog>")[0]
+    parts = re.findall(r"<h3>(.*?)</h3>(.*?)</dl>", dialog, re.DOTALL)
+    return {name: re.findall(r"<kbd>(.*?)</kbd>", part) for name, part in parts}
+
+
+def test_the_keyboard_help_names_the_keys_of_each_place(copied_data_dir: Path) -> None:
+    found = keys(create_app(Settings(copied_data_dir, writable=True)).test_client().get("/").text)
+    assert found["Judge"] == ["j", "k", "y", "n"]
+    assert found["Map"][0] == "l"
+    assert found["Everywhere"] == ["?"]
+    reading = create_app(Settings(copied_data_dir)).test_client().get("/").text
+    assert list(keys(reading)) == ["Search", "Map", "Everywhere"]
+
+
 def candidates(page: str) -> list[str]:
     return [html.unescape(one) for one in re.findall(r'name="doc_id" value="([^"]*)"', page)]
 
