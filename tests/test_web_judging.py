@@ -16,9 +16,9 @@ from conftest import served
 from flask.testing import FlaskClient
 
 from pipeline.command_line.main import cli
-from pipeline.evaluation.judgments import JudgmentFolder
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
+from pipeline.version.judgments import JudgmentFolder
 from web import Settings, create_app
 from web.judging import pooled
 
