@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from pipeline.evaluation.judgments import (
+from pipeline.version.collection import CollectionFolder
+from pipeline.version.judgments import (
     Judged,
     JudgmentFolder,
     judged_of_texts,
 )
-from pipeline.version.collection import CollectionFolder
 from search_api.answer_models import JudgedAnswer, JudgmentsAnswer
 from search_api.caching import Answered
 from search_api.contract import Example, Operations

@@ -39,6 +39,7 @@ __all__ = [
     "init_app",
     "keeper_of",
     "operations",
+    "task_address",
     "task_json",
 ]
 
@@ -227,10 +228,19 @@ def _folder(asked: CollectionRequest) -> CollectionFolder:
     return current_pool().folder(asked.collection)
 
 
-def task_json(folder: CollectionFolder, task: Task) -> dict[str, object]:
-    """A task as JSON-ready values, and where to ask for it again."""
+def task_json(
+    folder: CollectionFolder, task: Task, *, address: str | None = None
+) -> dict[str, object]:
+    """A task as JSON-ready values, and where to ask for it again.
+
+    Parameters
+    ----------
+    address
+        Where; outside of a request it has to be said.
+    """
     described: dict[str, object] = {entry.name: getattr(task, entry.name) for entry in fields(Task)}
-    return {**described, "collection": folder.name, "address": _address(folder, task)}
+    address = task_address(folder, task) if address is None else address
+    return {**described, "collection": folder.name, "address": address}
 
 
 def _accept(asked: WriteRequest, writes: Iterable[Write]) -> Answered:
@@ -247,7 +257,7 @@ def _accepted(asked: WriteRequest, task: Task) -> Answered:
     return Answered(
         lambda: described,
         status=200 if task.is_done else 202,
-        headers={"Location": _address(folder, task)},
+        headers={"Location": task_address(folder, task)},
     )
 
 
@@ -273,7 +283,8 @@ def _found(folder: CollectionFolder, task: str) -> Task:
     return found
 
 
-def _address(folder: CollectionFolder, task: Task) -> str:
+def task_address(folder: CollectionFolder, task: Task) -> str:
+    """Where whoever sent the current request asks for a task."""
     prefix = request.root_path.rstrip("/")
     return f"{prefix}{PREFIX}/tasks/{task.task}?collection={quote(folder.name)}"
 

@@ -369,3 +369,11 @@ def test_candidates_from_an_index_rank_as_a_pass_over_all_rows_ranks(
     for one, other in zip(proposed.hits, passed.hits, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
         assert one.passage == other.passage
+
+
+def test_a_text_is_a_query_without_options(searcher: Searcher) -> None:
+    found, same = searcher.search("open a  file"), searcher.search(Query("open a  file"))
+    assert found.query == "open a  file"
+    assert (found.total, found.hits) == (same.total, same.hits)
+    with pytest.raises(QueryError):
+        searcher.search("x" * (MAX_QUERY_CHARACTERS + 1))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from ingest.errors import (
+    CorpusError,
     IndexCorruptError,
     IndexFolderError,
     IndexNotFoundError,
@@ -25,6 +28,7 @@ from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
 from pipeline.version.backup import back_up
 from pipeline.version.collection import CollectionFolder, list_collections, new_version_id
+from pipeline.version.judgments import Judged, JudgmentFolder
 from pipeline.version.manifest import read_manifest, verify_files, write_manifest
 from pipeline.version.quality import Quality, read_quality, write_quality
 from pipeline.version.restore import restore
@@ -130,6 +134,53 @@ def test_where_a_backup_cannot_be_written(folder: CollectionFolder, tmp_path: Pa
     with pytest.raises(IndexFolderError, match="cannot read"):
         restore(tmp_path / "nothing.tar", tmp_path / "other")
     assert [path.name for path in tmp_path.iterdir() if path.name != "data"] == []
+
+
+def judgments(data_dir: Path, collection: str = "default") -> JudgmentFolder:
+    return JudgmentFolder(CollectionFolder(data_dir, collection).judgments_path)
+
+
+def test_judgments_come_back_and_give_way_to_those_that_are_there(
+    folder: CollectionFolder, tmp_path: Path
+) -> None:
+    back_up(folder, tmp_path / "without.tar")
+    judgments(folder.data_dir).judge("open a file", "a/ü b", 2)
+    judgments(folder.data_dir).judge("socket", "c", 0)
+    before = judgments(folder.data_dir).read()
+    back_up(folder, tmp_path / "with.tar")
+    restore(tmp_path / "with.tar", tmp_path / "other")
+    assert judgments(tmp_path / "other").read() == before
+    restore(tmp_path / "without.tar", tmp_path / "other", name="bare")
+    assert judgments(tmp_path / "other", "bare").read() == Judged()
+    assert not judgments(tmp_path / "other", "bare").path.exists()
+    restore(tmp_path / "with.tar", tmp_path / "other", name="bare", replace=True)
+    assert judgments(tmp_path / "other", "bare").read() == before
+    # Whoever judged since keeps what they said, whatever the backup holds.
+    judgments(folder.data_dir).judge("open a file", "a/ü b", None)
+    judgments(folder.data_dir).judge("regex", "d", 1)
+    for name in ("with.tar", "without.tar"):
+        restore(tmp_path / name, folder.data_dir, replace=True)
+        kept = judgments(folder.data_dir).read()
+        assert sorted(kept.queries.values()) == ["regex", "socket"]
+        assert kept.of_query("regex") == {"d": 1}
+    qrels = judgments(folder.data_dir).path / "qrels" / "test.tsv"
+    qrels.write_text("damaged by hand, as it were")
+    restore(tmp_path / "with.tar", folder.data_dir, replace=True)
+    assert qrels.read_text() == "damaged by hand, as it were"
+
+
+def test_judgments_that_could_not_be_restored_are_not_backed_up(
+    folder: CollectionFolder, tmp_path: Path
+) -> None:
+    judged = judgments(folder.data_dir)
+    judged.judge("open a file", "a", 1)
+    qrels = judged.path / "qrels" / "test.tsv"
+    for damage in ("nonsense", qrels.read_text().replace("\t1", "\t99")):
+        qrels.write_text(damage)
+        with pytest.raises(CorpusError) as caught:
+            back_up(folder, tmp_path / "b.tar")
+        assert "\n" not in str(caught.value)
+        assert [path.name for path in tmp_path.iterdir() if path.name != "data"] == []
 
 
 # ---- hostile archives ---------------------------------------------------------------------
@@ -242,6 +293,46 @@ HOSTILE: dict[str, Callable[[Members], object]] = {
     ),
     "a file cut short": edited("documents.sqlite", lambda raw: raw[:-1]),
     "a report too large": extra(named("state/quality/x.json"), b" " * 10, at=3),
+}
+
+
+def with_judgments(content: bytes, **digest: object) -> Callable[[Members], None]:
+    """Judgments as a stranger may have written them, their digest right unless told otherwise."""
+    told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), **digest}
+
+    def edit(members: Members) -> None:
+        header(judgments=told)(members)
+        members.insert(2, (named("state/judgments.zip"), content))
+
+    return edit
+
+
+def zipped(queries: str, qrels: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("queries.jsonl", queries)
+        archive.writestr("qrels/test.tsv", qrels)
+    return buffer.getvalue()
+
+
+QUERY = '{"_id": "q", "text": "words"}\n'
+JUDGED = zipped(QUERY, "q\td\t1\n")
+HOSTILE |= {
+    "judgments no header names": extra(named("state/judgments.zip"), JUDGED),
+    "judgments missing": header(judgments={"bytes": 9, "sha256": "0" * 64}),
+    "judgments described as nonsense": header(judgments={"bytes": -1, "sha256": 7}),
+    "judgments altered": with_judgments(JUDGED, sha256="0" * 64),
+    "judgments of another size": with_judgments(JUDGED, bytes=1),
+    "judgments that are no zip file": with_judgments(b"judgments"),
+    "judgments whose compression is broken": with_judgments(
+        JUDGED.replace(JUDGED[44:52], b"\xff" * 8)
+    ),
+    "judgments without queries": with_judgments(zipped("", "q\td\t1\n")),
+    "judgments beyond all levels": with_judgments(zipped(QUERY, "q\td\t99\n")),
+    "a judged query without end": with_judgments(
+        zipped(json.dumps({"_id": "q", "text": "x" * 10_001}), "q\td\t1\n")
+    ),
+    "a bomb of judgments": with_judgments(zipped(QUERY + " " * 60_000_000, "q\td\t1\n")),
 }
 
 

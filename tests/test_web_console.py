@@ -20,6 +20,7 @@ from pipeline.command_line.indexer import Indexer
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
+from pipeline.version.query_log import QueryLog, SearchedFor
 from pipeline.version.write_log import WriteLog
 from web import Settings, create_app
 from web.console import MAX_STREAMS
@@ -207,6 +208,52 @@ def test_hostile_ids_stay_text(tmp_path: Path, tiny_settings: IndexSettings) -> 
     page = client.get(f"/console?a={first}&b={second}").text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def table(page: str, name: str) -> list[list[str]]:
+    """Cells of each row of the table with that caption, without markup."""
+    body = page.partition(f"<caption>{name}</caption>")[2].partition("<tbody>")[2]
+    rows = re.findall(r"<tr>(.*?)</tr>", body.partition("</tbody>")[0], re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in row] for row in cells]
+
+
+def test_what_people_search_for_is_summed_up(client: FlaskClient, folder: CollectionFolder) -> None:
+    page = client.get("/console").text
+    assert "trine serve --log-queries" in page
+    assert not QueryLog(folder).path.exists()
+    QueryLog(folder).add(
+        [
+            SearchedFor(86_400.0, "read a file", 4.0, 3, no_good_result=False),
+            SearchedFor(172_800.0, "Read a  FILE", 6.0, 3, no_good_result=False),
+            SearchedFor(259_200.0, "<script>alert(1)</script>", 1234.4, 0, no_good_result=True),
+        ]
+    )
+    page = client.get("/console").text
+    assert "--log-queries" not in page
+    assert "3 searches" in page
+    hostile = "&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert table(page, "Most popular")[0] == ["Read a  FILE", "2", "5", "1970-01-03 00:00"]
+    assert table(page, "Without a good result") == [[hostile, "1", "1,234", "1970-01-04 00:00"]]
+    assert table(page, "Slowest") == [
+        [hostile, "0", "1,234", "1970-01-04 00:00"],
+        ["Read a  FILE", "3", "6", "1970-01-03 00:00"],
+        ["read a file", "3", "4", "1970-01-02 00:00"],
+    ]
+    assert "<script>alert" not in page
+
+
+def test_a_damaged_query_log_leaves_the_console_usable(
+    client: FlaskClient, folder: CollectionFolder
+) -> None:
+    path = QueryLog(folder).path
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"no database, but long enough to be taken for one " * 30)
+    page = client.get("/console")
+    assert page.status_code == 200
+    assert "queries.sqlite cannot be read" in page.text
+    assert str(folder.data_dir) not in page.text
+    assert page.text.count("data-version=") == 2
 
 
 @pytest.mark.browser

@@ -16,9 +16,9 @@ from conftest import served
 from flask.testing import FlaskClient
 
 from pipeline.command_line.main import cli
-from pipeline.evaluation.judgments import JudgmentFolder
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
+from pipeline.version.judgments import JudgmentFolder
 from web import Settings, create_app
 from web.judging import pooled
 
@@ -33,6 +33,22 @@ def client(copied_data_dir: Path) -> FlaskClient:
 @pytest.fixture
 def folder(copied_data_dir: Path) -> JudgmentFolder:
     return JudgmentFolder(copied_data_dir / "default" / "state" / "judgments")
+
+
+def keys(page: str) -> dict[str, list[str]]:
+    """Keys in the keyboard help, by place."""
+    dialog = page.partition('<dialog class="help"')[2].partition("</dialog>")[0]
+    parts = re.findall(r"<h3>(.*?)</h3>(.*?)</dl>", dialog, re.DOTALL)
+    return {name: re.findall(r"<kbd>(.*?)</kbd>", part) for name, part in parts}
+
+
+def test_the_keyboard_help_names_the_keys_of_each_place(copied_data_dir: Path) -> None:
+    found = keys(create_app(Settings(copied_data_dir, writable=True)).test_client().get("/").text)
+    assert found["Judge"] == ["j", "k", "y", "n"]
+    assert found["Map"][0] == "l"
+    assert found["Everywhere"] == ["?"]
+    reading = create_app(Settings(copied_data_dir)).test_client().get("/").text
+    assert list(keys(reading)) == ["Search", "Map", "Everywhere"]
 
 
 def candidates(page: str) -> list[str]:

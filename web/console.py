@@ -1,4 +1,4 @@
-"""The console: versions and what is indexed, for those who may change that."""
+"""The console: versions, what is indexed and what is asked, for those who may change that."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ from search_api.problems import (
     problem_of,
 )
 from search_api.snapshot import current_pool
-from search_api.writing import keeper_of, task_json
+from search_api.writing import keeper_of, task_address, task_json
 from web.forms import require_own_page
 from web.layout import problem_page, render_page
 from web.page_request import PageRequest
 from web.plain_text import readable
+from web.query_log_view import QueryLogView, query_log_view
 
 __all__ = ["MAX_STREAMS", "ConsoleView", "DiffView", "VersionView", "blueprint", "init_app"]
 
@@ -92,6 +93,7 @@ class ConsoleView:
     sources: list[str]
     diff: DiffView | None
     checked: CheckedVersion | None
+    searched: QueryLogView
 
 
 def init_app(app: Flask) -> None:
@@ -180,6 +182,8 @@ class _Stream:
         self._folder = folder
         self._log = log
         self._task = task
+        # Asked now: while the events are sent there is no request any more.
+        self._address = task_address(folder, task)
         self._places = places
         self._closed = threading.Event()
 
@@ -187,7 +191,7 @@ class _Stream:
         until = time.monotonic() + _STREAM_S
         told = ""
         while not self._closed.is_set():
-            text = json.dumps(task_json(self._folder, self._task))
+            text = json.dumps(task_json(self._folder, self._task, address=self._address))
             # What is nothing new is a comment, by which one notices who has gone.
             yield f"data: {text}\n\n".encode() if text != told else b":\n\n"
             told = text
@@ -237,6 +241,7 @@ def _view(folder: CollectionFolder, checked: CheckedVersion | None) -> ConsoleVi
         sources=[readable(source) for source in sources],
         diff=_diff_view(folder, first, second) if first and second else None,
         checked=checked,
+        searched=query_log_view(folder),
     )
 
 

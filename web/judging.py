@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 from flask import Blueprint, Flask, Response, make_response, redirect, request
 
 from ingest.errors import CorpusError, QueryError, TrineError
-from pipeline.evaluation.judgments import Judged, judged_of_texts, texts_of_zip
 from pipeline.evaluation.tune import MIN_QUERIES
 from pipeline.search.answer import Hit
 from pipeline.search.query import Query
 from pipeline.search.searcher import Searcher
+from pipeline.version.judgments import Judged, judged_of_texts, texts_of_zip
 from search_api.access import require
 from search_api.judging_routes import judgment_folder
 from search_api.problems import problem_of

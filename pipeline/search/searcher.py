@@ -366,11 +366,13 @@ class Searcher:
         """The same version, answering by another ranking where a query does not say."""
         return Searcher(self._version, collection=self.collection, ranking=ranking)
 
-    def search(self, query: Query, *, hidden: Collection[str] = ()) -> Answer:
+    def search(self, query: Query | str, *, hidden: Collection[str] = ()) -> Answer:
         """Answer a query.
 
         Parameters
         ----------
+        query
+            A text is a query without options, ``Query(text)``.
         hidden
             doc_ids to answer without, as if the collection did not hold these documents; only the
             rarity of words, their spelling and names still know them.
@@ -381,6 +383,8 @@ class Searcher:
             If a parameter names a field or a signal the version does not hold, or a filter
             cannot be read.
         """
+        if isinstance(query, str):
+            query = Query(query)
         clock = _Clock()
         with clock.stage("correct"):
             corrected = self._corrected(query)

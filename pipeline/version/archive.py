@@ -6,6 +6,7 @@
     versions/<id>/manifest.json       of every version
     state/quality|tuning/<id>.json    what is known about them, where anything is
     state/writes.jsonl                the write log, where there is one
+    state/judgments.zip               what people judged, where anybody did
     versions/<id>/<path>              every file once: one that versions share only under the first
 
 ``.tar`` is written as it is, ``.tar.gz`` and ``.tgz`` through gzip, ``.tar.zst`` through Zstandard
@@ -16,17 +17,19 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import importlib
 import io
 import tarfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
 from ingest.errors import IndexCorruptError, IndexFolderError
 
-__all__ = ["ArchiveReader", "add_bytes", "read_archive", "write_archive"]
+__all__ = ["ArchiveReader", "MemberDigest", "add_bytes", "read_archive", "write_archive"]
 
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # A fast level: embeddings hardly shrink, texts do at once.
@@ -66,6 +69,37 @@ def add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDigest:
+    """Size and SHA-256 of a member that no manifest lists; the header names them."""
+
+    n_bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, object]:
+        """The same as JSON-ready values."""
+        return {"bytes": self.n_bytes, "sha256": self.sha256}
+
+    @classmethod
+    def of(cls, content: bytes) -> MemberDigest:
+        """The digest of a small member."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+    @classmethod
+    def from_json(cls, content: Any) -> MemberDigest:  # noqa: ANN401
+        """The digest a header names.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it names none that can be.
+        """
+        n_bytes, sha256 = content["bytes"], content["sha256"]
+        if type(n_bytes) is not int or n_bytes < 0 or not isinstance(sha256, str):
+            raise ValueError("a size or checksum makes no sense")
+        return cls(n_bytes, sha256)
 
 
 class _PlainMember(tarfile.TarInfo):

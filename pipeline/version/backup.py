@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import IO
 
 from ingest.errors import IndexCorruptError, IndexFolderError, IndexNotFoundError
-from pipeline.version.archive import add_bytes, write_archive
+from pipeline.version.archive import MemberDigest, add_bytes, write_archive
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.hold import VersionHold, hold_version
+from pipeline.version.judged_backup import JUDGMENTS_NAME, dump_judgments
 from pipeline.version.manifest import MANIFEST_NAME, Manifest
 from pipeline.version.write_log import WriteLog
-from pipeline.version.written_backup import WRITES_NAME, WritesDigest, dump_writes
+from pipeline.version.written_backup import WRITES_NAME, dump_writes
 
 __all__ = ["BACKUP_FORMAT", "HEADER_NAME", "BackupSummary", "back_up"]
 
-# 1 had no write log.
+# 1 had neither write log nor judgments.
 BACKUP_FORMAT = 2
 HEADER_NAME = "backup.json"
 
@@ -59,7 +60,7 @@ def back_up(
     all_versions: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> BackupSummary:
-    """Write a collection's current version, or all its versions, and its write log into one file.
+    """Write a collection's current version, or all, its write log and judgments into one file.
 
     The file is written aside and takes its name, in place of any file there, only when it is
     complete. Every byte is held against the manifest on the way, so a backup is never of a
@@ -78,6 +79,8 @@ def back_up(
         If there is no such collection.
     IndexCorruptError
         If a version to be backed up is damaged.
+    CorpusError
+        If the judgments make no sense.
     IndexFolderError
         If the file cannot be written.
     """
@@ -126,7 +129,7 @@ def _hold_current(collection: CollectionFolder) -> tuple[str, VersionHold]:
 class _Writes:
     """The write log, ready to be added."""
 
-    digest: WritesDigest
+    digest: MemberDigest
     content: IO[bytes]
 
 
@@ -155,6 +158,7 @@ def _write(
     writes: _Writes | None,
     progress: Callable[[int], None],
 ) -> None:
+    judgments = dump_judgments(collection)
     header = {
         "format": BACKUP_FORMAT,
         "collection": collection.name,
@@ -162,6 +166,7 @@ def _write(
         "versions": list(manifests),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "writes": None if writes is None else writes.digest.to_json(),
+        "judgments": None if judgments is None else MemberDigest.of(judgments).to_json(),
     }
     add_bytes(archive, HEADER_NAME, json.dumps(header, indent=1).encode())
     for version in manifests:
@@ -178,6 +183,8 @@ def _write(
         member = tarfile.TarInfo(WRITES_NAME)
         member.size = writes.digest.n_bytes
         archive.addfile(member, writes.content)
+    if judgments is not None:
+        add_bytes(archive, JUDGMENTS_NAME, judgments)
     written: set[str] = set()
     for version, manifest in manifests.items():
         for name, sha256 in manifest.files.items():

@@ -19,19 +19,22 @@ from pathlib import Path
 from typing import IO, Any
 
 from ingest.errors import (
+    CorpusError,
     IndexCorruptError,
     IndexFolderError,
     IndexVersionError,
     QueryError,
     TrineError,
 )
-from pipeline.version.archive import ArchiveReader, read_archive
+from pipeline.version.archive import ArchiveReader, MemberDigest, read_archive
 from pipeline.version.backup import BACKUP_FORMAT, HEADER_NAME
 from pipeline.version.collection import CollectionFolder, is_version_id
+from pipeline.version.judged_backup import JUDGMENTS_NAME, parse_judgments
+from pipeline.version.judgments import Judged, JudgmentFolder
 from pipeline.version.manifest import MANIFEST_NAME, Manifest, parse_manifest, verify_files
 from pipeline.version.open_version import open_version
 from pipeline.version.write_log import WriteLog
-from pipeline.version.written_backup import WRITES_NAME, WritesDigest, check_writes, load_writes
+from pipeline.version.written_backup import WRITES_NAME, check_writes, load_writes
 
 __all__ = ["RestoreSummary", "restore"]
 
@@ -69,7 +72,9 @@ class _Backup:
     collection: str
     current: str
     versions: list[str]
-    writes: WritesDigest | None
+    writes: MemberDigest | None
+    judgments: MemberDigest | None
+    judged: Judged | None = None
     manifests: dict[str, tuple[Manifest, bytes]] = field(default_factory=dict)
     remarks: dict[str, bytes] = field(default_factory=dict)
     stored: dict[str, Path] = field(default_factory=dict)
@@ -77,8 +82,8 @@ class _Backup:
     @property
     def n_bytes(self) -> int:
         """How many bytes the files may hold together."""
-        writes = 0 if self.writes is None else self.writes.n_bytes
-        return writes + sum(manifest.total_bytes for manifest, _ in self.manifests.values())
+        beside = sum(one.n_bytes for one in (self.writes, self.judgments) if one is not None)
+        return beside + sum(manifest.total_bytes for manifest, _ in self.manifests.values())
 
 
 def restore(
@@ -98,7 +103,7 @@ def restore(
     replace
         Whether a collection of this name may be there. Its other versions stay, so that
         ``trine versions activate`` takes it back, until they are pruned; of its write log
-        stays what waits to be indexed.
+        stays what waits to be indexed, and of judgments its own, where it has any.
     progress
         Told how many bytes more were read.
 
@@ -152,12 +157,13 @@ def _read_header(members: Iterator[Member]) -> _Backup:
                 f"the backup is written in format {found!r}; this release reads formats up to "
                 f"{BACKUP_FORMAT}: restore it with the release that wrote it"
             )
-        writes = content.get("writes")
+        writes, judgments = content.get("writes"), content.get("judgments")
         backup = _Backup(
             content["collection"],
             content["current"],
             list(content["versions"]),
-            None if writes is None else WritesDigest.from_json(writes),
+            None if writes is None else MemberDigest.from_json(writes),
+            None if judgments is None else MemberDigest.from_json(judgments),
         )
         CollectionFolder(Path(), backup.collection)
     except (ValueError, RecursionError, KeyError, TypeError, QueryError) as error:
@@ -224,20 +230,12 @@ def _read_files(
         for version, (manifest, _) in backup.manifests.items()
         for name, sha256 in manifest.files.items()
     }
-    remarks = {
-        f"state/{kind}/{version}.json" for version in building for kind in ("quality", "tuning")
-    }
-    left = backup.n_bytes
-    awaits_writes = backup.writes is not None
+    beside = _readers_beside(backup, writes, progress)
+    needed = beside.keys() & {WRITES_NAME, JUDGMENTS_NAME}
+    left = sum(manifest.total_bytes for manifest, _ in backup.manifests.values())
     for name, size, content in archive:
-        if name == WRITES_NAME and awaits_writes:
-            awaits_writes = False
-            left -= size
-            _read_writes(content, size, backup, writes, progress)
-            continue
-        if name in remarks:
-            remarks.remove(name)
-            backup.remarks[name] = _small((name, size, content), name)
+        if (read := beside.pop(name, None)) is not None:
+            read((name, size, content))
             continue
         if name not in expected:
             raise IndexCorruptError(f"it holds {name[:100]!r}, which no manifest in it lists")
@@ -248,8 +246,8 @@ def _read_files(
         if _extract(content, path, progress) != sha256:
             raise IndexCorruptError(f"{name} is altered")
         backup.stored[sha256] = path
-    if awaits_writes:
-        raise IndexCorruptError(f"{WRITES_NAME} is missing")
+    if missing := sorted(needed & beside.keys()):
+        raise IndexCorruptError(f"{missing[0]} is missing")
     for name, (path, sha256) in expected.items():
         if sha256 not in backup.stored:
             raise IndexCorruptError(f"{name} is missing")
@@ -257,20 +255,40 @@ def _read_files(
         _link(backup.stored[sha256], path)
 
 
-def _read_writes(
-    content: IO[bytes],
-    size: int,
-    backup: _Backup,
-    target: IO[bytes],
-    progress: Callable[[int], None],
-) -> None:
-    if backup.writes is None or size != backup.writes.n_bytes:
-        raise IndexCorruptError(f"{WRITES_NAME} is not as large as it should be")
-    if _copy(content, target, progress) != backup.writes.sha256:
-        raise IndexCorruptError(f"{WRITES_NAME} is altered")
-    target.seek(0)
-    check_writes(target)
-    target.seek(0)
+def _readers_beside(
+    backup: _Backup, writes: IO[bytes], progress: Callable[[int], None]
+) -> dict[str, Callable[[Member], None]]:
+    """What to do with each member that no manifest lists; each may come once."""
+
+    def read_remark(member: Member) -> None:
+        backup.remarks[member[0]] = _small(member, member[0])
+
+    def read_writes(member: Member) -> None:
+        _, size, content = member
+        if backup.writes is None or size != backup.writes.n_bytes:
+            raise IndexCorruptError(f"{WRITES_NAME} is not as large as it should be")
+        if _copy(content, writes, progress) != backup.writes.sha256:
+            raise IndexCorruptError(f"{WRITES_NAME} is altered")
+        writes.seek(0)
+        check_writes(writes)
+        writes.seek(0)
+
+    def read_judgments(member: Member) -> None:
+        raw = _small(member, JUDGMENTS_NAME)
+        if backup.judgments != MemberDigest.of(raw):
+            raise IndexCorruptError(f"{JUDGMENTS_NAME} is altered")
+        backup.judged = parse_judgments(raw)
+
+    readers: dict[str, Callable[[Member], None]] = {
+        f"state/{kind}/{version}.json": read_remark
+        for version in backup.versions
+        for kind in ("quality", "tuning")
+    }
+    if backup.writes is not None:
+        readers[WRITES_NAME] = read_writes
+    if backup.judgments is not None:
+        readers[JUDGMENTS_NAME] = read_judgments
+    return readers
 
 
 def _finish(
@@ -297,12 +315,14 @@ def _finish(
     if (current := folder.current_or_none()) is None:
         # Complete the moment it is published.
         _restore_writes(folder, backup, writes, pending_after=0)
+        _restore_judgments(folder, backup)
         folder.publish_all(fresh, backup.current)
         return
     # Where there is a collection, its log is what its own version goes with until then.
     pending_after = _applied(folder, current)
     folder.publish_all(fresh, backup.current)
     _restore_writes(folder, backup, writes, pending_after)
+    _restore_judgments(folder, backup)
 
 
 def _applied(folder: CollectionFolder, version: str) -> int:
@@ -322,6 +342,13 @@ def _restore_writes(
         load_writes(log, writes, pending_after=pending_after)
     elif log.exists():
         log.refill((), settled=0, sequence=0, settings={}, pending_after=pending_after)
+
+
+def _restore_judgments(folder: CollectionFolder, backup: _Backup) -> None:
+    if backup.judged is not None:
+        # What somebody's editing left unreadable is theirs to mend; it is not nothing.
+        with contextlib.suppress(CorpusError):
+            JudgmentFolder(folder.judgments_path).fill(backup.judged)
 
 
 def _is_whole(path: Path, expected: tuple[Manifest, bytes]) -> bool:

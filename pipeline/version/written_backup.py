@@ -20,44 +20,19 @@ from typing import IO, Any
 
 from ingest.documents import Document
 from ingest.errors import IndexCorruptError
+from pipeline.version.archive import MemberDigest
 from pipeline.version.write_log import KeptWrite, Snapshot, Write, WriteLog
 
-__all__ = ["WRITES_NAME", "WritesDigest", "check_writes", "dump_writes", "load_writes"]
+__all__ = ["WRITES_NAME", "check_writes", "dump_writes", "load_writes"]
 
 WRITES_NAME = "state/writes.jsonl"
 # Of SQLite's 63 bits, so many that others can follow.
 _LAST_SEQUENCE = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class WritesDigest:
-    """Size and SHA-256 of a write log as a backup holds it."""
-
-    n_bytes: int
-    sha256: str
-
-    def to_json(self) -> dict[str, object]:
-        """The same as JSON-ready values."""
-        return {"bytes": self.n_bytes, "sha256": self.sha256}
-
-    @classmethod
-    def from_json(cls, content: Any) -> WritesDigest:  # noqa: ANN401
-        """The digest a header names.
-
-        Raises
-        ------
-        ValueError, KeyError, TypeError
-            If it names none that can be.
-        """
-        n_bytes, sha256 = content["bytes"], content["sha256"]
-        if type(n_bytes) is not int or n_bytes < 0 or not isinstance(sha256, str):
-            raise ValueError("the write log's size or checksum makes no sense")
-        return cls(n_bytes, sha256)
-
-
 def dump_writes(
     snapshot: Snapshot, marker: Mapping[str, object], target: IO[bytes]
-) -> WritesDigest:
+) -> MemberDigest:
     """Write a log into a file.
 
     Parameters
@@ -76,7 +51,7 @@ def dump_writes(
         target.write(line)
         digest.update(line)
         n_bytes += len(line)
-    return WritesDigest(n_bytes, digest.hexdigest())
+    return MemberDigest(n_bytes, digest.hexdigest())
 
 
 def _lines(head: Mapping[str, object], snapshot: Snapshot) -> Iterator[bytes]:

@@ -64,6 +64,8 @@ SHOTS = {
     "lenses.png": Shot(LENSES, {"width": 1280, "height": 960}),
     "lenses-dark.png": Shot(LENSES, {"width": 1280, "height": 960}, "dark", _follow),
     "map.png": Shot("/map?q=parse+a+date", DESK, before=_drawn),
+    "judging.png": Shot("/judging?q=run+a+shell+command+and+get+its+output", DESK),
+    "console.png": Shot("/console", DESK),
     "words.png": Shot("/words?q=socket", DESK),
     "phone.png": Shot(SEARCH, PHONE),
     "phone-lenses.png": Shot(LENSES, PHONE, "dark"),
@@ -75,7 +77,7 @@ def main() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["serve", "--collection", "python-stdlib", "--port", str(port)]
+    command = ["serve", "--collection", "python-stdlib", "--port", str(port), "--admin"]
     server = subprocess.Popen(  # noqa: S603 (our own command)
         [sys.executable, "-m", "pipeline.command_line.main", *command]
     )

@@ -10,8 +10,10 @@ import contextlib
 import hashlib
 import io
 import json
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ __all__ = [
     "MAX_RELEVANCE",
     "Judged",
     "JudgmentFolder",
+    "check_judged",
     "judged_of_texts",
     "query_id_of",
     "texts_of_zip",
@@ -145,16 +148,17 @@ class JudgmentFolder:
 
         Queries are the same if their words are, whatever their ids.
         """
-        for query_id, found in more.qrels.items():
-            _checked_query(more.queries[query_id])
-            for doc_id, relevance in found.items():
-                _check_pair(doc_id, relevance)
+        check_judged(more)
         with self._writing() as judged:
-            for given_id, found in more.qrels.items():
-                text = clean_line(more.queries[given_id])
-                query_id = _id_among(judged.queries, text, wanted=given_id)
-                judged.queries[query_id] = text
-                judged.qrels.setdefault(query_id, {}).update(found)
+            _merge(judged, more)
+        return judged
+
+    def fill(self, given: Judged) -> Judged:
+        """Take judgments over where there are none; whoever judged keeps what they said."""
+        check_judged(given)
+        with self._writing() as judged:
+            if not judged.qrels:
+                _merge(judged, given)
         return judged
 
     def export(self) -> bytes:
@@ -200,6 +204,20 @@ class JudgmentFolder:
         temporary.replace(path)
 
 
+def check_judged(judged: Judged) -> None:
+    """Let judgments pass that can be kept.
+
+    Raises
+    ------
+    QueryError
+        If a value cannot.
+    """
+    for query_id, found in judged.qrels.items():
+        _checked_query(judged.queries[query_id])
+        for doc_id, relevance in found.items():
+            _check_pair(doc_id, relevance)
+
+
 def judged_of_texts(queries: str, qrels: str, folder: Path) -> Judged:
     """Read judgments from the text of BEIR's two files.
 
@@ -242,9 +260,21 @@ def texts_of_zip(content: bytes) -> tuple[str, str]:
                 if entries[name].file_size > _MAX_MEMBER_BYTES:
                     raise CorpusError(f"{name} in the zip file is too large")
                 texts.append(archive.read(name).decode("utf-8"))
-    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError) as error:
+    # Each way of compressing has its own way to fail.
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+        *(ValueError, NotImplementedError, RuntimeError),
+    ) as error:
         raise CorpusError(f"this is no zip file of judgments: {error}") from error
     return texts[0], texts[1]
+
+
+def _merge(judged: Judged, more: Judged) -> None:
+    for given_id, found in more.qrels.items():
+        text = clean_line(more.queries[given_id])
+        query_id = _id_among(judged.queries, text, wanted=given_id)
+        judged.queries[query_id] = text
+        judged.qrels.setdefault(query_id, {}).update(found)
 
 
 def _checked_query(query: str) -> str:
@@ -265,7 +295,8 @@ def _check_pair(doc_id: str, relevance: int | None) -> None:
         )
     if relevance is not None and not 0 <= relevance <= MAX_RELEVANCE:
         raise QueryError(
-            f"relevance is {relevance}; it must be 0 to {MAX_RELEVANCE}", parameter="relevance"
+            f"relevance is {relevance!s:.20}; it must be 0 to {MAX_RELEVANCE}",
+            parameter="relevance",
         )
 
 

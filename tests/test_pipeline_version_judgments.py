@@ -12,7 +12,7 @@ import pytest
 
 from ingest.beir import BeirFolder
 from ingest.errors import CorpusError, IndexFolderError, QueryError
-from pipeline.evaluation.judgments import (
+from pipeline.version.judgments import (
     Judged,
     JudgmentFolder,
     judged_of_texts,
@@ -82,7 +82,7 @@ def test_a_query_full_of_signs_is_one_line(folder: JudgmentFolder) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline.evaluation.judgments import JudgmentFolder
+from pipeline.version.judgments import JudgmentFolder
 folder = JudgmentFolder(Path(sys.argv[1]))
 for number in range(15):
     folder.judge(f"query {number % 5}", f"{sys.argv[2]}-{number}", number % 2)
