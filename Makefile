@@ -34,7 +34,7 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup axe
-	$(BIN)/pytest -n 2 --dist loadfile -m "not collections and not soak and not lighthouse"
+	$(BIN)/pytest -n 2 --dist loadfile --durations=25 -m "not collections and not soak and not lighthouse"
 
 # Optional: where npm is missing, or its registry, the test that needs axe-core skips and says so.
 axe: tests/axe/node_modules/.package-lock.json
