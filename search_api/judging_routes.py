@@ -67,7 +67,7 @@ def judgments(asked: CollectionRequest) -> Answered:
     answers=JudgedAnswer,
     scope="write",
     statuses=(403, 404, 503),
-    example=Example(asks={"query": "open a file", "doc_id": "io.open", "relevance": 1}),
+    example=Example(asks={"query": "open a file", "doc_id": "json.load", "relevance": 1}),
 )
 def judge(asked: JudgeRequest) -> Answered:
     """Keep one judgment."""
@@ -100,7 +100,7 @@ def judge(asked: JudgeRequest) -> Answered:
     example=Example(
         asks={
             "queries": '{"_id": "1", "text": "open a file"}\n',
-            "qrels": "query-id\tcorpus-id\tscore\n1\tio.open\t1\n",
+            "qrels": "query-id\tcorpus-id\tscore\n1\tjson.load\t1\n",
         }
     ),
 )

@@ -119,8 +119,14 @@ def _python_body(operation: Operation) -> str:
     return f'"\\n".join(json.dumps(line) for line in [\n{lines}    ])'
 
 
-def _python_literal(asks: Mapping[str, object]) -> str:
-    return repr(dict(asks)).replace("'", '"')
+def _python_literal(value: object) -> str:
+    if isinstance(value, Mapping):
+        members = (f"{_python_literal(k)}: {_python_literal(v)}" for k, v in value.items())
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_python_literal, value)) + "]"
+    # JSON writes a string as Python does, and with the quotes of the rest.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _address(operation: Operation, server: str) -> str:

@@ -374,7 +374,7 @@ def _comparable(response: TestResponse, *, collapsed: bool = False) -> object:
 
 
 @given(request=_any_request)
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 def test_nothing_of_documents_outside_a_keys_filter_is_told(
     client: FlaskClient, keys: _Keys, request: _Request
 ) -> None:
@@ -389,7 +389,7 @@ def test_nothing_of_documents_outside_a_keys_filter_is_told(
 
 
 @given(request=_any_request)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_another_collection_is_as_one_that_is_not_there(
     client: FlaskClient, keys: _Keys, request: _Request
 ) -> None:
