@@ -34,7 +34,12 @@ function setUpTheme(button) {
 }
 
 function setUpHelp(button, dialog) {
-  const show = () => dialog.open || dialog.showModal();
+  const show = () => {
+    if (dialog.open) return;
+    dialog.showModal();
+    // Not by an attribute: browsers heed that in a closed dialog too, when the page arrives.
+    dialog.querySelector("h2").focus();
+  };
   button.addEventListener("click", show);
   button.title = "Keyboard (?)";
   button.hidden = false;
