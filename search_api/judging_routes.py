@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from pipeline.version.collection import CollectionFolder
 from pipeline.version.judgments import (
     Judged,
     JudgmentFolder,
@@ -14,11 +13,10 @@ from pipeline.version.judgments import (
 from search_api.answer_models import JudgedAnswer, JudgmentsAnswer
 from search_api.caching import Answered
 from search_api.contract import Example, Operations
-from search_api.problems import UnknownIndexError
 from search_api.request_models import CollectionRequest, JudgeRequest, JudgmentsImport
 from search_api.snapshot import current_pool
 
-__all__ = ["collection_folder", "judgment_folder", "operations"]
+__all__ = ["judgment_folder", "operations"]
 
 operations = Operations(
     "Judgments", "What people judged, for tuning and measuring. Needs the scope write."
@@ -121,21 +119,7 @@ def judgment_folder(collection: str | None) -> JudgmentFolder:
     UnknownIndexError
         If there is no such collection.
     """
-    return JudgmentFolder(collection_folder(collection).judgments_path)
-
-
-def collection_folder(collection: str | None) -> CollectionFolder:
-    """The folder of a collection that is there; the server's where none is named.
-
-    Raises
-    ------
-    UnknownIndexError
-        If there is no such collection.
-    """
-    folder = current_pool().folder(collection)
-    if not folder.exists():
-        raise UnknownIndexError(f"there is no collection {folder.name!r}")
-    return folder
+    return JudgmentFolder(current_pool().existing_folder(collection).judgments_path)
 
 
 def _counts(folder: JudgmentFolder, judged: Judged) -> dict[str, object]:

@@ -63,6 +63,19 @@ class Reach:
         name = self._checked(collection) or self.default_collection
         return CollectionFolder(self._pool.data_dir, name)
 
+    def existing_folder(self, collection: str | None = None) -> CollectionFolder:
+        """Folder of a collection that is there; the default one's where none is named.
+
+        Raises
+        ------
+        UnknownIndexError
+            If the collection is not there, or not for the asker.
+        """
+        folder = self.folder(collection)
+        if not folder.exists():
+            raise UnknownIndexError(f"there is no collection {folder.name!r}")
+        return folder
+
     def state(self, collection: str | None = None) -> CollectionState:
         """Describe a collection by its manifest; what a filter leaves of it is counted."""
         try:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ingest.errors import TrineError
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.write_log import WriteLog, written_collections
-from search_api.metrics import StateCollector
 from search_api.searchers import SearcherPool
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ServerState", "process_tree", "resident_bytes"]
 
 
-class ServerState(StateCollector):
+class ServerState:
     """The state of a data folder and of the server's processes.
 
     Parameters

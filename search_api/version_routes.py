@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ingest.errors import IndexNotFoundError
 from pipeline.encoding.upkeep import activate_version, check_version, describe_version
 from pipeline.version.collection import CollectionFolder
@@ -12,7 +14,7 @@ from search_api.problems import UnknownIndexError
 from search_api.request_models import CollectionRequest
 from search_api.snapshot import current_pool
 
-__all__ = ["operations"]
+__all__ = ["check_there", "operations", "version_json", "without_folder"]
 
 operations = Operations("Versions", "See and choose what is served. Needs the scope admin.")
 
@@ -29,9 +31,9 @@ operations = Operations("Versions", "See and choose what is served. Needs the sc
 )
 def versions(asked: CollectionRequest) -> Answered:
     """List versions, oldest first."""
-    folder = _folder(asked.collection)
+    folder = current_pool().existing_folder(asked.collection)
     current = folder.current_or_none()
-    described = [_described(folder, version, current) for version in folder.versions()]
+    described = [version_json(folder, version, current) for version in folder.versions()]
     return Answered(lambda: {"collection": folder.name, "versions": described})
 
 
@@ -48,9 +50,9 @@ def versions(asked: CollectionRequest) -> Answered:
 )
 def version(asked: CollectionRequest, version: str) -> Answered:
     """Describe one version."""
-    folder = _folder(asked.collection)
-    _check_there(folder, version)
-    return Answered(lambda: _described(folder, version, folder.current_or_none()))
+    folder = current_pool().existing_folder(asked.collection)
+    check_there(folder, version)
+    return Answered(lambda: version_json(folder, version, folder.current_or_none()))
 
 
 @operations.add(
@@ -68,8 +70,8 @@ def version(asked: CollectionRequest, version: str) -> Answered:
 )
 def activate(asked: CollectionRequest, version: str) -> Answered:
     """Make a version current."""
-    folder = _folder(asked.collection)
-    _check_there(folder, version)
+    folder = current_pool().existing_folder(asked.collection)
+    check_there(folder, version)
     previous = activate_version(folder, version)
     current_pool().refresh()
     return Answered(lambda: {"collection": folder.name, "version": version, "previous": previous})
@@ -90,27 +92,27 @@ def activate(asked: CollectionRequest, version: str) -> Answered:
 )
 def verify(asked: CollectionRequest, version: str) -> Answered:
     """Check a version."""
-    folder = _folder(asked.collection)
-    _check_there(folder, version)
+    folder = current_pool().existing_folder(asked.collection)
+    check_there(folder, version)
     found = check_version(folder, version)
     return Answered(
         lambda: {
             "collection": folder.name,
             "version": version,
-            "problems": [_without_folder(problem, folder) for problem in found.problems],
+            "problems": [without_folder(problem, folder) for problem in found.problems],
             "unknown_files": found.unknown_files,
         }
     )
 
 
-def _folder(collection: str | None) -> CollectionFolder:
-    folder = current_pool().folder(collection)
-    if not folder.exists():
-        raise UnknownIndexError(f"there is no collection {folder.name!r}")
-    return folder
+def check_there(folder: CollectionFolder, version: str) -> None:
+    """Check that a collection has a version.
 
-
-def _check_there(folder: CollectionFolder, version: str) -> None:
+    Raises
+    ------
+    UnknownIndexError
+        If it has none of this id.
+    """
     try:
         folder.version_path(version)
     except IndexNotFoundError as error:
@@ -119,12 +121,14 @@ def _check_there(folder: CollectionFolder, version: str) -> None:
         ) from error
 
 
-def _described(folder: CollectionFolder, version: str, current: str | None) -> dict[str, object]:
+def version_json(folder: CollectionFolder, version: str, current: str | None) -> dict[str, Any]:
+    """A version as JSON-ready values, which do not say where data lies."""
     described = describe_version(folder, version, current)
     if "error" in described:
-        described["error"] = _without_folder(str(described["error"]), folder)
+        described["error"] = without_folder(str(described["error"]), folder)
     return described
 
 
-def _without_folder(text: str, folder: CollectionFolder) -> str:
+def without_folder(text: str, folder: CollectionFolder) -> str:
+    """A message without the path of the data folder, which is the operator's alone."""
     return text.replace(f"{folder.data_dir}/", "")

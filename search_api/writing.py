@@ -36,6 +36,8 @@ from search_api.written_documents import (
 __all__ = [
     "MAX_BULK_BYTES",
     "MAX_DOCUMENT_BYTES",
+    "ask_reindex",
+    "found_task",
     "init_app",
     "keeper_of",
     "operations",
@@ -177,15 +179,7 @@ def upload_documents(asked: WriteRequest, body: Iterator[bytes]) -> Answered:
 )
 def reindex(asked: WriteRequest) -> Answered:
     """Have the sources read again."""
-    folder = _folder(asked)
-    if not folder.exists():
-        raise UnknownIndexError(f"there is no collection {folder.name!r}")
-    if not folder.manifest(folder.current()).sources:
-        raise NothingToReadError(
-            f"collection {folder.name!r} was not read from any source: there is nothing to "
-            "read again"
-        )
-    return _accepted(asked, WriteLog(folder).ask_reindex())
+    return _accepted(asked, ask_reindex(current_pool().existing_folder(asked.collection)))
 
 
 @operations.add(
@@ -202,7 +196,7 @@ def reindex(asked: WriteRequest) -> Answered:
 def show_task(asked: TaskRequest, task: str) -> Answered:
     """Tell how far a task is."""
     folder = _folder(asked)
-    described = task_json(folder, _waited(folder, _found(folder, task), asked.wait))
+    described = task_json(folder, _waited(folder, found_task(folder, task), asked.wait))
     return Answered(lambda: described)
 
 
@@ -246,11 +240,12 @@ def task_json(
 def _accept(asked: WriteRequest, writes: Iterable[Write]) -> Answered:
     folder = _folder(asked)
     settings = {} if folder.exists() else _settings_of_new()
-    return _accepted(asked, WriteLog(folder).accept(writes, settings=settings))
+    task = WriteLog(folder).accept(writes, settings=settings)
+    _writing(current_app).keeper.look()
+    return _accepted(asked, task)
 
 
 def _accepted(asked: WriteRequest, task: Task) -> Answered:
-    _writing(current_app).keeper.look()
     folder = _folder(asked)
     task = _waited(folder, task, asked.wait)
     described = task_json(folder, task)
@@ -270,13 +265,38 @@ def _waited(folder: CollectionFolder, task: Task, wait_s: float) -> Task:
         until = time.monotonic() + wait_s
         while not task.is_done and time.monotonic() < until:
             time.sleep(_LOOK_EVERY_S)
-            task = _found(folder, task.task)
+            task = found_task(folder, task.task)
     finally:
         waiting.release()
     return task
 
 
-def _found(folder: CollectionFolder, task: str) -> Task:
+def ask_reindex(folder: CollectionFolder) -> Task:
+    """Ask for a collection's sources to be read again, and have that begun.
+
+    Raises
+    ------
+    NothingToReadError
+        If it was not read from any.
+    """
+    if not folder.manifest(folder.current()).sources:
+        raise NothingToReadError(
+            f"collection {folder.name!r} was not read from any source: there is nothing to "
+            "read again"
+        )
+    task = WriteLog(folder).ask_reindex()
+    _writing(current_app).keeper.look()
+    return task
+
+
+def found_task(folder: CollectionFolder, task: str) -> Task:
+    """A task of a collection.
+
+    Raises
+    ------
+    UnknownTaskError
+        If there is no such task (any more).
+    """
     found = WriteLog(folder).task(task)
     if found is None:
         raise UnknownTaskError(f"collection {folder.name!r} has no task {task[:100]!r} (any more)")

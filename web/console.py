@@ -11,12 +11,11 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, Response, current_app, make_response, redirect, request
 
-from ingest.errors import IndexNotFoundError, QueryError, TrineError
+from ingest.errors import QueryError, TrineError
 from pipeline.encoding.upkeep import (
     CheckedVersion,
     activate_version,
     check_version,
-    describe_version,
 )
 from pipeline.evaluation.version_diff import Change, VersionDiff, compare_versions
 from pipeline.version.collection import CollectionFolder
@@ -24,15 +23,12 @@ from pipeline.version.open_version import open_version
 from pipeline.version.tasks import REINDEX, Task
 from pipeline.version.write_log import WriteLog
 from search_api.access import require
-from search_api.judging_routes import collection_folder
 from search_api.problems import (
-    NothingToReadError,
-    UnknownIndexError,
-    UnknownTaskError,
     problem_of,
 )
 from search_api.snapshot import current_pool
-from search_api.writing import keeper_of, task_address, task_json
+from search_api.version_routes import check_there, version_json
+from search_api.writing import ask_reindex, found_task, task_address, task_json
 from web.forms import require_own_page
 from web.layout import problem_page, render_page
 from web.page_request import PageRequest
@@ -133,13 +129,7 @@ def reindex() -> Response:
     """Have the sources read again, and show how that goes."""
     require_own_page("admin")
     folder, asked = _place()
-    if not folder.manifest(folder.current()).sources:
-        raise NothingToReadError(
-            f"collection {folder.name!r} was not read from any source: there is nothing to read "
-            "again"
-        )
-    task = WriteLog(folder).ask_reindex()
-    keeper_of(current_app).look()
+    task = ask_reindex(folder)
     suffix = urlencode({"task": task.task})
     address = asked.address()
     return _to(f"{address}{'&' if '?' in address else '?'}{suffix}")
@@ -154,7 +144,7 @@ def events(task: str) -> Response:
     require("admin")
     folder, _ = _place()
     log = WriteLog(folder)
-    found = _found(log, task)
+    found = found_task(folder, task)
     streams: threading.BoundedSemaphore = current_app.extensions[_EXTENSION]
     if not streams.acquire(blocking=False):
         response = make_response("", 503)
@@ -221,13 +211,13 @@ def _shown(checked: CheckedVersion | None = None) -> Response:
 def _place() -> tuple[CollectionFolder, PageRequest]:
     given = {"collection": request.values.getlist("collection")}
     asked = PageRequest.read(given, "/console")
-    return collection_folder(asked.arguments.get("collection")), asked
+    return current_pool().existing_folder(asked.arguments.get("collection")), asked
 
 
 def _view(folder: CollectionFolder, checked: CheckedVersion | None) -> ConsoleView:
     current = folder.current_or_none()
     log = WriteLog(folder)
-    tasks = [task for task in log.tasks(_N_TASKS) if task.kind == REINDEX] if log.exists() else []
+    tasks = [task for task in log.tasks(_N_TASKS) if task.kind == REINDEX]
     named = request.args.get("task")
     first, second = request.args.get("a"), request.args.get("b")
     try:
@@ -237,7 +227,9 @@ def _view(folder: CollectionFolder, checked: CheckedVersion | None) -> ConsoleVi
     return ConsoleView(
         versions=[_version_view(folder, one, current) for one in reversed(folder.versions())],
         tasks=tasks,
-        watched=_found(log, named) if named else next((t for t in tasks if not t.is_done), None),
+        watched=found_task(folder, named)
+        if named
+        else next((t for t in tasks if not t.is_done), None),
         sources=[readable(source) for source in sources],
         diff=_diff_view(folder, first, second) if first and second else None,
         checked=checked,
@@ -245,28 +237,17 @@ def _view(folder: CollectionFolder, checked: CheckedVersion | None) -> ConsoleVi
     )
 
 
-def _found(log: WriteLog, task: str) -> Task:
-    found = log.task(task) if log.exists() else None
-    if found is None:
-        raise UnknownTaskError(f"there is no task {task[:100]!r} (any more)")
-    return found
-
-
 def _version(folder: CollectionFolder, version: str) -> str:
     if not version:
         raise QueryError("no version was chosen")
-    try:
-        folder.version_path(version)
-    except IndexNotFoundError as error:
-        raise UnknownIndexError(f"there is no version {version[:100]!r} (any more)") from error
+    check_there(folder, version)
     return version
 
 
 def _version_view(folder: CollectionFolder, version: str, current: str | None) -> VersionView:
-    found = describe_version(folder, version, current)
+    found = version_json(folder, version, current)
     if "error" in found:
-        error = str(found["error"]).replace(f"{folder.data_dir}/", "")
-        return VersionView(version, found["current"], readable(error))
+        return VersionView(version, found["current"], readable(found["error"]))
     quality = found["quality"]
     return VersionView(
         version=version,

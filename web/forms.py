@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
-from search_api.access import ForbiddenError, require
+from search_api.access import ForbiddenError, is_own_page, require
 
 __all__ = ["require_own_page"]
 
@@ -23,7 +23,6 @@ def require_own_page(scope: str) -> None:
         If it does not.
     """
     require(scope)
-    own = request.host_url.rstrip("/")
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if request.headers.get("Origin") != own or site != "same-origin":
+    if not is_own_page(named=True) or site != "same-origin":
         raise ForbiddenError("this must be sent by a page of this server")

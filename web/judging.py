@@ -22,7 +22,7 @@ from search_api.problems import problem_of
 from search_api.snapshot import current_pool
 from web.forms import require_own_page
 from web.layout import problem_page, render_page
-from web.page_request import PageRequest
+from web.page_request import PageRequest, own
 from web.passage_marks import Run, excerpt_of, runs_of, tightened, unwrapped
 from web.plain_text import readable
 
@@ -205,7 +205,10 @@ def _queries(judged: Judged, asked: PageRequest) -> list[JudgedQueryView]:
         n_relevant = sum(level > 0 for level in levels)
         views.append(
             JudgedQueryView(
-                readable(text), "/judging?" + urlencode(pairs), n_relevant, len(levels) - n_relevant
+                readable(text),
+                own("/judging?" + urlencode(pairs)),
+                n_relevant,
+                len(levels) - n_relevant,
             )
         )
     return views

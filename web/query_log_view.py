@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ingest.errors import TrineError
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.query_log import MAX_QUERIES, QueryLog, QueryTimes
+from search_api.version_routes import without_folder
 from web.plain_text import readable
 
 __all__ = ["AskedView", "QueryLogView", "query_log_view"]
@@ -78,8 +79,7 @@ def query_log_view(folder: CollectionFolder) -> QueryLogView:
         )
     except TrineError as error:
         # A page elsewhere need not know where data lies.
-        told = str(error).replace(f"{folder.data_dir}/", "")
-        return QueryLogView(kept=True, error=readable(told))
+        return QueryLogView(kept=True, error=readable(without_folder(str(error), folder)))
 
 
 def _of_several(found: QueryTimes) -> AskedView:

@@ -11,6 +11,7 @@ from encoders.protocol import Encoder
 from encoders.registry import create_encoder
 from ingest.errors import ModelNotFoundError, QueryError
 from pipeline.version.open_version import SIGNALS
+from pipeline.version.write_log import marker_of
 
 __all__ = ["IndexSettings", "checked_signals"]
 
@@ -76,14 +77,13 @@ class IndexSettings:
         encoders, source_options = settings.get("encoders"), settings.get("source_options")
         ranking = settings.get("ranking")
         synonyms = settings.get("synonyms")
-        writes = settings.get("writes")
         return cls(
             checked_signals(signals) if isinstance(signals, list | tuple) else SIGNALS,
             encoders if isinstance(encoders, Mapping) else {},
             source_options if isinstance(source_options, Mapping) else {},
             ranking if isinstance(ranking, Mapping) else {},
             synonyms if isinstance(synonyms, Mapping) else {},
-            writes if isinstance(writes, Mapping) else {},
+            marker_of(settings),
         )
 
     def to_manifest(self) -> dict[str, object]:

@@ -24,7 +24,7 @@ from pipeline.version.collection import CollectionFolder
 from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.judged_backup import JUDGMENTS_NAME, dump_judgments
 from pipeline.version.manifest import MANIFEST_NAME, Manifest
-from pipeline.version.write_log import WriteLog
+from pipeline.version.write_log import WriteLog, marker_of
 from pipeline.version.written_backup import WRITES_NAME, dump_writes
 
 __all__ = ["BACKUP_FORMAT", "HEADER_NAME", "BackupSummary", "back_up"]
@@ -143,9 +143,8 @@ def _written(
         return
     # An archive says how long a file is before the file: it is written aside first.
     with tempfile.TemporaryFile(dir=target.parent) as file:
-        marker = manifest.settings.get("writes")
         with log.snapshot() as snapshot:
-            digest = dump_writes(snapshot, marker if isinstance(marker, dict) else {}, file)
+            digest = dump_writes(snapshot, marker_of(manifest.settings), file)
         file.seek(0)
         yield _Writes(digest, file)
 

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -33,7 +33,7 @@ from pipeline.version.judged_backup import JUDGMENTS_NAME, parse_judgments
 from pipeline.version.judgments import Judged, JudgmentFolder
 from pipeline.version.manifest import MANIFEST_NAME, Manifest, parse_manifest, verify_files
 from pipeline.version.open_version import open_version
-from pipeline.version.write_log import WriteLog
+from pipeline.version.write_log import WriteLog, marker_of
 from pipeline.version.written_backup import WRITES_NAME, check_writes, load_writes
 
 __all__ = ["RestoreSummary", "restore"]
@@ -327,11 +327,11 @@ def _finish(
 
 def _applied(folder: CollectionFolder, version: str) -> int:
     """Up to which number a collection's version holds its own log."""
-    marker: object = None
+    marker: Mapping[str, object] = {}
     with contextlib.suppress(TrineError):
-        marker = folder.manifest(version).settings.get("writes")
+        marker = marker_of(folder.manifest(version).settings)
     with WriteLog(folder).snapshot() as snapshot:
-        return snapshot.applied(marker if isinstance(marker, dict) else {})
+        return snapshot.applied(marker)
 
 
 def _restore_writes(

@@ -42,6 +42,7 @@ __all__ = [
     "Snapshot",
     "Write",
     "WriteLog",
+    "marker_of",
     "written_collections",
 ]
 
@@ -508,6 +509,12 @@ class Snapshot:
             return []
         with _errors(self._path):
             return self._connection.execute(sql, parameters).fetchall()
+
+
+def marker_of(settings: Mapping[str, object]) -> Mapping[str, object]:
+    """What a version's settings say it holds of a write log; empty where they say nothing."""
+    marker = settings.get("writes")
+    return marker if isinstance(marker, Mapping) else {}
 
 
 def written_collections(data_dir: Path) -> list[CollectionFolder]:
