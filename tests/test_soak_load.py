@@ -194,17 +194,19 @@ def test_overload_is_answered_in_time_or_not_at_all(demo_data_dir: Path, tmp_pat
 @pytest.mark.model
 def test_what_the_api_adds_to_a_search(demo_data_dir: Path, tmp_path: Path) -> None:
     """Each request's time over loopback, less what ``Searcher.search`` took of it."""
-    with running_server(demo_data_dir, tmp_path / "log", "--collection", COLLECTION) as server:
+    options = ("--collection", COLLECTION)
+    with (
+        running_server(demo_data_dir, tmp_path / "log", *options) as server,
+        server.asked_briefly() as get,
+    ):
         chance = random.Random(5)  # noqa: S311
-        connection = server.connect()
         over_http, in_python = [], []
         for _ in range(400):
+            path = search(chance)[1]
             began = time.perf_counter()
-            connection.request("GET", search(chance)[1])
-            told = connection.getresponse().read()
+            told = get(path)
             over_http.append(1000 * (time.perf_counter() - began))
             in_python.append(json.loads(told)["took_ms"])
-        connection.close()
     added = [whole - part for whole, part in zip(over_http, in_python, strict=True)]
     print(  # noqa: T201
         f"\nover HTTP {statistics.median(over_http):.2f} ms, Searcher.search "
