@@ -17,7 +17,8 @@ from ingest.errors import QueryError, TrineError
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.tasks import Task
-from pipeline.version.write_log import Write, WriteLog
+from pipeline.version.write_log import WriteLog
+from pipeline.version.writes import Write
 from search_api.answer_models import TaskAnswer, TasksAnswer
 from search_api.caching import Answered
 from search_api.contract import PREFIX, Example, JsonBody, LinesBody, Operations

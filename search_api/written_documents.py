@@ -15,7 +15,7 @@ from ingest.cleaning import clean_line, clean_name, clean_text
 from ingest.documents import Document
 from ingest.errors import QueryError
 from ingest.metadata import flatten_metadata, web_address
-from pipeline.version.write_log import Write
+from pipeline.version.writes import Write
 from search_api.json_reading import read_json_object
 from search_api.parameters import checked_names
 

@@ -37,7 +37,8 @@ from pipeline.version import write_log
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.restore import restore
-from pipeline.version.write_log import Write, WriteLog
+from pipeline.version.write_log import WriteLog
+from pipeline.version.writes import Write
 
 N_SAMPLED = 2
 N_SOAKED = 40

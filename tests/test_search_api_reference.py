@@ -18,7 +18,8 @@ from ingest.pydoc_source import read_pydoc
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
-from pipeline.version.write_log import Write, WriteLog
+from pipeline.version.write_log import WriteLog
+from pipeline.version.writes import Write
 from search_api.contract import Operation
 from search_api.reference import curl_example, markdown_reference, python_example
 from search_api.routes import ALL_OPERATIONS

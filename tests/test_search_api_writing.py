@@ -18,7 +18,8 @@ from ingest.errors import QueryError
 from pipeline.command_line.indexer import GATHERED_S, Indexer
 from pipeline.version import write_log
 from pipeline.version.collection import CollectionFolder
-from pipeline.version.write_log import Write, WriteLog
+from pipeline.version.write_log import WriteLog
+from pipeline.version.writes import Write
 from search_api.written_documents import MAX_ID_CHARACTERS, document_of, writes_of_lines
 from web import Settings, create_app
 

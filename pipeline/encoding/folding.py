@@ -20,7 +20,8 @@ from pipeline.encoding.summary import BuildSummary
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.manifest import Manifest
-from pipeline.version.write_log import Snapshot, WriteLog
+from pipeline.version.write_log import WriteLog
+from pipeline.version.write_snapshot import Snapshot
 
 __all__ = ["Folded", "build_with_writes", "current_documents", "fold_writes"]
 

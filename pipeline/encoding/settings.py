@@ -11,7 +11,7 @@ from encoders.protocol import Encoder
 from encoders.registry import create_encoder
 from ingest.errors import ModelNotFoundError, QueryError
 from pipeline.version.open_version import SIGNALS
-from pipeline.version.write_log import marker_of
+from pipeline.version.write_snapshot import marker_of
 
 __all__ = ["IndexSettings", "checked_signals"]
 

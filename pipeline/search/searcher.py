@@ -4,63 +4,55 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache, partial
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.words import word_spans, words
+from encoders.words import word_spans
 from ingest.documents import Document
 from ingest.errors import IndexNotFoundError, QueryError
-from pipeline.search.answer import Answer, FacetValue, MarkedPassage, ShownPassage
+from pipeline.search.answer import Answer, MarkedPassage, ShownPassage
 from pipeline.search.arrangement import arranger_for
 from pipeline.search.calibration import (
     GOOD_PROBABILITY,
     RECALIBRATED,
     Recalibration,
-    best_possible_bm25,
 )
+from pipeline.search.conditions import allowed_rows
 from pipeline.search.embedding_space import EmbeddingSpace
 from pipeline.search.exactness import Exactness, find_exact
+from pipeline.search.facets import count_facets, facet_fields
 from pipeline.search.filters import parse_filter
 from pipeline.search.fusion import collection_trust
-from pipeline.search.map_region import region_rows
 from pipeline.search.paging import cut_page
 from pipeline.search.passage_choice import passage_of
 from pipeline.search.query import Query
-from pipeline.search.query_text import ParsedText, parse_query_text, plain_words
-from pipeline.search.query_words import QueryWords
+from pipeline.search.query_reading import QueryReader, ReadQuery
 from pipeline.search.ranking import Retrieval, retrieve
 from pipeline.search.ranking_settings import RankingSettings
 from pipeline.search.reranking import RerankMemory
 from pipeline.search.retrieval_audit import Audit, Typicality, audit_query, typicality_of
 from pipeline.search.showing import show_hits, show_passages
-from pipeline.search.signals import scorers_for
-from pipeline.search.spelling import Speller
-from pipeline.search.steering import steering_of
+from pipeline.search.signals import Scorer, scorers_for, weighted_signals
+from pipeline.search.steering import Steering, steering_of
+from pipeline.search.stopwatch import Stopwatch
 from pipeline.search.suggesting import Suggester, Suggestion, table_within
-from pipeline.search.time_limit import check_time
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
     default_data_dir,
 )
 from pipeline.version.document_map import DocumentMap
-from pipeline.version.keyword_index import Alternative
 from pipeline.version.open_version import OpenVersion, open_version
 from pipeline.version.permitted import OpenColumns, permit
-from pipeline.version.spelling import SPELLING_FOLDER, read_spelling
 from pipeline.version.suggestions import SUGGESTIONS_FOLDER, read_suggestions
 
 __all__ = ["Searcher"]
 
-_N_FACET_VALUES = 100
 _MAX_NARROWED = 32
 _logger = logging.getLogger(__name__)
 
@@ -95,12 +87,8 @@ class Searcher:
         self.ranking = ranking or RankingSettings.from_manifest(version.manifest.settings)
         # The folder's name counts, not the manifest's: a collection can be renamed.
         self.collection = collection or version.manifest.collection
-        self._words = QueryWords(version.manifest.languages, version.manifest.synonyms)
+        self._reader = QueryReader(version)
         self._reranked = RerankMemory()
-        # A cache around a method would keep the searcher, and with it all its files, alive.
-        frequency = lru_cache(maxsize=10_000)(partial(_frequency, version))
-        self._frequency: Callable[[str], int] = frequency
-        self._rarity = lru_cache(maxsize=10_000)(partial(_rarity, version, frequency))
         self._narrowed: OrderedDict[str, Searcher] = OrderedDict()
         self._narrowing = threading.Lock()
 
@@ -212,8 +200,8 @@ class Searcher:
 
     def warm(self) -> None:
         """Load every model, so that the first query is as fast as the rest."""
-        if self._speller is not None:
-            self._speller.warm()
+        if self._reader.speller is not None:
+            self._reader.speller.warm()
         self.search(Query("warm up", k=1))
 
     def document(self, doc_id: str) -> Document:
@@ -267,12 +255,11 @@ class Searcher:
             As ``search`` does.
         """
         row = self._version.documents.row(doc_id)
-        asked = replace(query, text=self._corrected(query) or query.text)
-        parsed = self._parse(asked)
-        names = self._signal_names(asked, self.ranking.weights_over(self.signals, asked.signals))
-        steering = steering_of(asked, self._version)
-        scorers = scorers_for(self._version, names, parsed, steering)
-        return show_passages(self._version, parsed, scorers, self._rarity, self._words.forms, row)
+        read = self._reader.read(query)
+        scorers = self._scorers(read, steering_of(read.query, self._version))
+        return show_passages(
+            self._version, read.parsed, scorers, self._reader.rarity, self._reader.forms, row
+        )
 
     def space(self, encoder: str) -> EmbeddingSpace:
         """The embeddings of one encoder: ``tfidf``, ``word2vec`` or ``bert``.
@@ -292,7 +279,7 @@ class Searcher:
         permitted = self._version.permitted
         if permitted is not None:
             table = table_within(table, self._version.documents, permitted)
-        return Suggester(table, self._version.documents, self._speller)
+        return Suggester(table, self._version.documents, self._reader.speller)
 
     def suggest(self, typed: str, limit: int = 8, *, filter: str | None = None) -> list[Suggestion]:
         """Complete what is being typed by titles and frequent phrases, likeliest first.
@@ -341,26 +328,20 @@ class Searcher:
             ``None`` where the last word is known, or no word of the documents begins so.
         """
         spans = word_spans(typed)
-        if self._speller is None or not spans or spans[-1][1] < len(typed):
+        speller = self._reader.speller
+        if speller is None or not spans or spans[-1][1] < len(typed):
             return None
         start, _, beginning = spans[-1]
-        finished = self._speller.completed(beginning)
+        finished = speller.completed(beginning)
         return None if finished is None else typed[:start] + finished
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """External ids of document rows, in the given order."""
         return self._version.documents.doc_ids(rows)
 
-    def facet_fields(self, *, max_values: int = 60, min_share: float = 0.5) -> list[str]:
+    def facet_fields(self) -> list[str]:
         """Fields worth offering as facets: few distinct values, held by most documents."""
-        metadata = self._version.metadata
-        columns = [metadata.column(name) for name in metadata.fields]
-        return [
-            column.name
-            for column in columns
-            if 1 < len(column.values) <= max_values
-            and np.count_nonzero(np.diff(column.offsets)) >= min_share * self.n_documents
-        ]
+        return facet_fields(self._version.metadata, self.n_documents)
 
     def with_ranking(self, ranking: RankingSettings) -> Searcher:
         """The same version, answering by another ranking where a query does not say."""
@@ -385,33 +366,42 @@ class Searcher:
         """
         if isinstance(query, str):
             query = Query(query)
-        clock = _Clock()
-        with clock.stage("correct"):
-            corrected = self._corrected(query)
-        asked = replace(query, text=corrected or query.text)
-        parsed = self._parse(asked)
-        best_bm25 = self._best_possible_bm25(parsed)
-        retrieval = self._retrieve(asked, parsed, best_bm25, clock, hidden)
+        watch = Stopwatch()
+        with watch.stage("read"):
+            read = self._reader.read(query)
+        retrieval = self._retrieve(read, watch, hidden)
         scorers = retrieval.scorers
-        with clock.stage("rank"):
-            arrange = arranger_for(asked, parsed.meaning, self._version, scorers, self._reranked)
-            calibration = self._calibration(scorers)
-            page = cut_page(
-                asked, retrieval, self._version.metadata, best_bm25, arrange, calibration
+        with watch.stage("rank"):
+            arrange = arranger_for(
+                read.query, read.parsed.meaning, self._version, scorers, self._reranked
             )
-        with clock.stage("facets"):
-            facets = self._facets(asked, page.matching)
-        with clock.stage("show"):
+            page = cut_page(
+                read.query,
+                retrieval,
+                self._version.metadata,
+                read.best_bm25,
+                arrange,
+                self._calibration(scorers),
+            )
+        with watch.stage("facets"):
+            facets = count_facets(self._version.metadata, query.facets, page.matching)
+        with watch.stage("show"):
             hits = show_hits(
-                self._version, asked, parsed, page, scorers, self._rarity, self._words.forms
+                self._version,
+                read.query,
+                read.parsed,
+                page,
+                scorers,
+                self._reader.rarity,
+                self._reader.forms,
             )
         arranged = page.arrangement
         return Answer(
             query=query.text,
             collection=self.collection,
             version=self.version,
-            took_ms=clock.total_ms,
-            stages_ms=clock.stages_ms,
+            took_ms=watch.total_ms,
+            stages_ms=watch.stages_ms,
             total=page.total,
             page=query.page,
             k=query.k,
@@ -420,7 +410,7 @@ class Searcher:
             facets=facets,
             n_collapsed=sum(map(len, arranged.collapsed.values())) if arranged else 0,
             rerank=arranged.rerank if arranged else None,
-            did_you_mean=corrected,
+            did_you_mean=read.corrected,
         )
 
     def retrieve(self, query: Query) -> Retrieval:
@@ -431,40 +421,51 @@ class Searcher:
         QueryError
             As ``search`` does.
         """
-        asked = replace(query, text=self._corrected(query) or query.text)
-        parsed = self._parse(asked)
-        return self._retrieve(asked, parsed, self._best_possible_bm25(parsed), _Clock())
+        return self._retrieve(self._reader.read(query), Stopwatch())
 
     def _retrieve(
-        self,
-        query: Query,
-        parsed: ParsedText,
-        best_bm25: float,
-        clock: _Clock,
-        hidden: Collection[str] = (),
+        self, read: ReadQuery, watch: Stopwatch, hidden: Collection[str] = ()
     ) -> Retrieval:
-        with clock.stage("filter"):
+        query = read.query
+        with watch.stage("filter"):
             steering = steering_of(query, self._version)
             # Who points at a document has it already.
             left_out = [*steering.rows, *self._version.documents.known_rows(hidden)]
-            allowed = self._allowed(query, parsed, left_out)
-        defaults = self.ranking.weights_over(self.signals, query.signals)
-        names = self._signal_names(query, defaults)
-        with clock.stage("encode"):
-            scorers = scorers_for(self._version, names, parsed, steering)
-        with clock.stage("retrieve"):
+            allowed = allowed_rows(self._version, read, left_out)
+        with watch.stage("encode"):
+            scorers = self._scorers(read, steering)
+        with watch.stage("retrieve"):
             return retrieve(
                 scorers,
                 allowed=allowed,
                 weights=query.weights,
-                defaults=defaults,
+                defaults=self._default_weights(query),
                 fusion=query.fusion or self.ranking.fusion,
-                exactness=self._exactness(query, parsed),
+                exactness=self._exactness(read),
                 passage_index=self._version.vectors.get("bert"),
-                best_bm25=best_bm25,
-                n_stems=len(parsed.keywords.weights),
+                best_bm25=read.best_bm25,
+                n_stems=len(read.parsed.keywords.weights),
                 trust=self._trust,
             )
+
+    def _default_weights(self, query: Query) -> Mapping[str, float]:
+        return self.ranking.weights_over(self.signals, query.signals)
+
+    def _scorers(self, read: ReadQuery, steering: Steering) -> dict[str, Scorer]:
+        names = weighted_signals(read.query, self.signals, self._default_weights(read.query))
+        return scorers_for(self._version, names, read.parsed, steering)
+
+    def _exactness(self, read: ReadQuery) -> Exactness:
+        # Who asks for one signal by name wants to see that signal's own retrieval.
+        if read.query.signals is not None and len(read.query.signals) == 1:
+            return Exactness()
+        return find_exact(
+            read.query.text,
+            read.parsed,
+            self._version.documents,
+            self._version.keywords,
+            self._version.permitted,
+        )
 
     @property
     def encoder_fingerprint(self) -> str | None:
@@ -484,141 +485,6 @@ class Searcher:
         records = self._version.manifest.signals
         return {name: collection_trust(name, record) for name, record in records.items()}
 
-    def _parse(self, query: Query) -> ParsedText:
-        # What is a document's name as it stands holds no operators.
-        is_name = bool(self._version.documents.rows_named(query.text))
-        parsed = parse_query_text(query.text, set(self.fields), self._words, operators=not is_name)
-        return replace(parsed, known=self._known_part(parsed.meaning))
-
-    @cached_property
-    def _speller(self) -> Speller | None:
-        if self._version.permitted is not None:
-            return None  # corrects toward words of any document
-        vocabulary = read_spelling(self._version.folder / SPELLING_FOLDER)
-        return None if vocabulary is None else Speller(vocabulary)
-
-    def _corrected(self, query: Query) -> str | None:
-        """The query text without its misspellings, or ``None`` if there are none."""
-        if not query.correct or self._speller is None:
-            return None
-        corrected = self._speller.corrected(query.text, plain_words(query.text))
-        # The name of a document is right, however it is spelt.
-        if corrected and self._version.documents.rows_named(query.text.strip().strip('"')):
-            return None
-        return corrected
-
-    def _exactness(self, query: Query, parsed: ParsedText) -> Exactness:
-        # Who asks for one signal by name wants to see that signal's own retrieval.
-        if query.signals is not None and len(query.signals) == 1:
-            return Exactness()
-        return find_exact(
-            query.text,
-            parsed,
-            self._version.documents,
-            self._version.keywords,
-            self._version.permitted,
-        )
-
-    def _signal_names(self, query: Query, defaults: Mapping[str, float]) -> list[str]:
-        for name in query.signals or ():
-            if name not in self.signals:
-                raise QueryError(
-                    f"signal {name!r} is not in this version; it holds {', '.join(self.signals)}",
-                    parameter="signals",
-                )
-        chosen = query.signals or self.signals
-        weights = defaults if query.weights is None else query.weights
-        # A signal without weight is not asked at all.
-        weighted = [name for name in self.signals if name in chosen and weights.get(name, 0.0) > 0]
-        if not weighted:
-            raise QueryError(
-                "no signal is left to rank by: give at least one a weight above 0",
-                parameter="weights",
-            )
-        return weighted
-
-    def _allowed(
-        self, query: Query, parsed: ParsedText, left_out: Sequence[int]
-    ) -> NDArray[np.bool_] | None:
-        masks = [] if self._version.permitted is None else [self._version.permitted]
-        if left_out:
-            shown = np.ones(self._version.manifest.n_documents, np.bool_)
-            shown[left_out] = False
-            masks.append(shown)
-        if query.filter and query.filter.strip():
-            masks.append(parse_filter(query.filter).rows(self._version.metadata))
-        if query.map_region:
-            masks.append(region_rows(self._version.map, query.map_region))
-        for field_name, value, wanted in parsed.filters:
-            mask = self._version.metadata.column(field_name).equal_to(value)
-            masks.append(mask if wanted else ~mask)
-        if parsed.keywords.required or parsed.keywords.excluded:
-            if self._version.keywords is None:
-                raise QueryError(
-                    "+required and -excluded words need the bm25 signal, "
-                    "which this version does not hold",
-                    parameter="q",
-                )
-            masks.append(self._version.keywords.rows_allowed(parsed.keywords))
-        return np.logical_and.reduce(masks) if masks else None
-
-    def _best_possible_bm25(self, parsed: ParsedText) -> float:
-        if self._version.keywords is None:
-            return 0.0
-        return sum(
-            self._best_possible(stem, parsed.keywords.alternatives.get(stem, ())) * count
-            for stem, count in parsed.keywords.weights.items()
-        )
-
-    def _best_possible(self, stem: str, instead: Sequence[Alternative]) -> float:
-        """Most a document can score for a stem or what may stand in its place."""
-        if not instead:
-            return self._rarity(stem)
-        known = [
-            found.weight * sum(map(self._rarity, found.stems))
-            for found in (Alternative((stem,)), *instead)
-            if all(map(self._is_known, found.stems))
-        ]
-        # What no document contains counts in full.
-        return max(known, default=self._rarity(stem))
-
-    def _is_known(self, stem: str) -> bool:
-        return bool(self._frequency(stem))
-
-    def _known_part(self, meaning: str) -> str | None:
-        """A text without the words that only other documents than the permitted ones hold."""
-        keywords, permitted = self._version.keywords, self._version.permitted
-        if keywords is None or permitted is None:
-            return None
-        return " ".join(
-            word for word in words(meaning) if any(map(self._is_known, self._words.forms(word)))
-        )
-
-    def _facets(
-        self, query: Query, matching: NDArray[np.int64] | None
-    ) -> dict[str, list[FacetValue]]:
-        facets = {}
-        for name in query.facets:
-            column = self._version.metadata.column(name, parameter="facets")
-            counted = column.counts(np.zeros(0, np.int64) if matching is None else matching)
-            facets[name] = [FacetValue(value, count) for value, count in counted[:_N_FACET_VALUES]]
-        return facets
-
-
-def _frequency(version: OpenVersion, stem: str) -> int:
-    """How many documents hold a stem; 0 where none that may be seen does."""
-    keywords, permitted = version.keywords, version.permitted
-    if keywords is None or (permitted is not None and not keywords.any_has(stem, permitted)):
-        return 0
-    return keywords.document_frequency(stem)
-
-
-def _rarity(version: OpenVersion, frequency: Callable[[str], int], stem: str) -> float:
-    """Most a document can score for one occurrence of a stem in the query."""
-    if version.keywords is None:
-        return 1.0
-    return best_possible_bm25([(frequency(stem), 1)], version.manifest.n_documents)
-
 
 def _rows_within(filter: str, version: OpenVersion) -> NDArray[np.bool_]:
     n_documents = version.manifest.n_documents
@@ -627,22 +493,3 @@ def _rows_within(filter: str, version: OpenVersion) -> NDArray[np.bool_]:
     except QueryError as error:
         _logger.warning("no document is shown, for %r cannot be asked: %s", filter, error)
         return np.zeros(n_documents, np.bool_)
-
-
-@dataclass
-class _Clock:
-    """Milliseconds by stage."""
-
-    stages_ms: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        check_time()
-        began = time.perf_counter()
-        yield
-        self.stages_ms[name] = (time.perf_counter() - began) * 1000
-
-    @property
-    def total_ms(self) -> float:
-        return (time.perf_counter() - self.began) * 1000

@@ -6,7 +6,7 @@ in for the embedded indexes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,13 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.protocol import Embeddings
+from ingest.errors import QueryError
+from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText
 from pipeline.search.steering import Steering
 from pipeline.version.keyword_index import KeywordIndex, KeywordQuery
 from pipeline.version.open_version import OpenVersion, PassageTable
 from pipeline.version.vector_index import VectorIndex
 
-__all__ = ["Candidates", "KeywordScorer", "PassageScorer", "Scorer", "VectorScorer", "scorers_for"]
+__all__ = [
+    "Candidates",
+    "KeywordScorer",
+    "PassageScorer",
+    "Scorer",
+    "VectorScorer",
+    "scorers_for",
+    "weighted_signals",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,3 +319,36 @@ def scorers_for(
         else:
             scorers[name] = VectorScorer(index, embedding)
     return scorers
+
+
+def weighted_signals(query: Query, held: Sequence[str], defaults: Mapping[str, float]) -> list[str]:
+    """Signals a query is to be answered by: of those it names, or all, the ones with a weight.
+
+    Parameters
+    ----------
+    held
+        Signals the version holds.
+    defaults
+        Weights where the query gives none.
+
+    Raises
+    ------
+    QueryError
+        If the version does not hold one that is named, or none is left.
+    """
+    for name in query.signals or ():
+        if name not in held:
+            raise QueryError(
+                f"signal {name!r} is not in this version; it holds {', '.join(held)}",
+                parameter="signals",
+            )
+    chosen = query.signals or held
+    weights = defaults if query.weights is None else query.weights
+    # A signal without weight is not asked at all.
+    weighted = [name for name in held if name in chosen and weights.get(name, 0.0) > 0]
+    if not weighted:
+        raise QueryError(
+            "no signal is left to rank by: give at least one a weight above 0",
+            parameter="weights",
+        )
+    return weighted

@@ -24,7 +24,8 @@ from pipeline.version.collection import CollectionFolder
 from pipeline.version.hold import VersionHold, hold_version
 from pipeline.version.judged_backup import JUDGMENTS_NAME, dump_judgments
 from pipeline.version.manifest import MANIFEST_NAME, Manifest
-from pipeline.version.write_log import WriteLog, marker_of
+from pipeline.version.write_log import WriteLog
+from pipeline.version.write_snapshot import marker_of
 from pipeline.version.written_backup import WRITES_NAME, dump_writes
 
 __all__ = ["BACKUP_FORMAT", "HEADER_NAME", "BackupSummary", "back_up"]

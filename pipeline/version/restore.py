@@ -33,7 +33,8 @@ from pipeline.version.judged_backup import JUDGMENTS_NAME, parse_judgments
 from pipeline.version.judgments import Judged, JudgmentFolder
 from pipeline.version.manifest import MANIFEST_NAME, Manifest, parse_manifest, verify_files
 from pipeline.version.open_version import open_version
-from pipeline.version.write_log import WriteLog, marker_of
+from pipeline.version.write_log import WriteLog
+from pipeline.version.write_snapshot import marker_of
 from pipeline.version.written_backup import WRITES_NAME, check_writes, load_writes
 
 __all__ = ["RestoreSummary", "restore"]

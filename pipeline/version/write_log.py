@@ -17,14 +17,10 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from ingest.documents import Document
 from ingest.errors import (
-    IndexCorruptError,
-    IndexFolderError,
     IndexNotFoundError,
     IndexVersionError,
     QueryError,
@@ -32,70 +28,37 @@ from ingest.errors import (
 )
 from pipeline.version.collection import CollectionFolder
 from pipeline.version.tasks import ACCEPTED, FAILED, PUBLISHED, REINDEX, RUNNING, WRITE, Task
+from pipeline.version.write_snapshot import Snapshot
+from pipeline.version.write_tables import (
+    FORMAT,
+    SCHEMA,
+    TASK_COLUMNS,
+    add_task,
+    fact,
+    last_sequence,
+    log_errors,
+    moment_now,
+    set_fact,
+    set_last_sequence,
+    task_of,
+    task_or_none,
+)
+from pipeline.version.writes import KeptWrite, Write
 
 __all__ = [
     "FILE_NAME",
     "MAX_PENDING",
     "MAX_PENDING_BYTES",
     "Backlog",
-    "KeptWrite",
-    "Snapshot",
-    "Write",
     "WriteLog",
-    "marker_of",
     "written_collections",
 ]
 
 FILE_NAME = "writes.sqlite"
 MAX_PENDING = 100_000
 MAX_PENDING_BYTES = 500_000_000
-_FORMAT = 1
 _BUSY_S = 30.0
 _KEPT_TASKS = 1000
-_COLUMNS = (
-    "task, kind, state, n_put, n_deleted, stage, share, version, error, attempts,"
-    " accepted_at, started_at, finished_at"
-)
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS writes (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT, doc_id TEXT NOT NULL UNIQUE, document TEXT);
-CREATE TABLE IF NOT EXISTS tasks (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
-    state TEXT NOT NULL, n_put INTEGER NOT NULL, n_deleted INTEGER NOT NULL,
-    stage TEXT, share REAL, version TEXT, error TEXT, attempts INTEGER NOT NULL DEFAULT 0,
-    accepted_at TEXT NOT NULL, started_at TEXT, finished_at TEXT,
-    last_sequence INTEGER NOT NULL, n_bytes INTEGER NOT NULL, open INTEGER NOT NULL DEFAULT 1);
-CREATE INDEX IF NOT EXISTS open_tasks ON tasks (number) WHERE open;
-PRAGMA user_version = {_FORMAT};
-COMMIT;
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One document put, or, where ``document`` is ``None``, deleted."""
-
-    doc_id: str
-    document: Document | None
-
-    @classmethod
-    def from_json(cls, doc_id: str, text: str | None) -> Write:
-        """A write as `to_json` wrote it."""
-        return cls(doc_id, None if text is None else _document_of(doc_id, text))
-
-    def to_json(self) -> str | None:
-        """The document without its id, as the log keeps it."""
-        return None if self.document is None else _document_json(self.document)
-
-
-@dataclass(frozen=True, slots=True)
-class KeptWrite:
-    """A write with its number in the log."""
-
-    sequence: int
-    write: Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +135,7 @@ class WriteLog:
                 n_put, n_deleted = n_put + (text is not None), n_deleted + (text is None)
                 n_bytes += len(text or "")
             _check_room(connection, n_put + n_deleted, n_bytes)
-            return _add_task(connection, WRITE, n_put, n_deleted, n_bytes)
+            return add_task(connection, WRITE, n_put, n_deleted, n_bytes)
 
     def ask_reindex(self) -> Task:
         """Ask for the sources to be read again; a task that waits for this already is the answer.
@@ -187,15 +150,15 @@ class WriteLog:
                 "SELECT task FROM tasks WHERE open AND kind = ? AND state = ?", (REINDEX, ACCEPTED)
             ).fetchone()
             return (
-                _add_task(connection, REINDEX, 0, 0, 0)
+                add_task(connection, REINDEX, 0, 0, 0)
                 if waiting is None
-                else _task(connection, waiting[0])
+                else task_of(connection, waiting[0])
             )
 
     def task(self, task: str) -> Task | None:
         """One task, or ``None`` where there is none (any more)."""
         with self._reading() as connection:
-            return None if connection is None else _task_or_none(connection, task)
+            return None if connection is None else task_or_none(connection, task)
 
     def tasks(self, limit: int) -> list[Task]:
         """The newest tasks, newest first."""
@@ -203,7 +166,7 @@ class WriteLog:
             if connection is None:
                 return []
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM tasks ORDER BY number DESC LIMIT ?",  # noqa: S608
+                f"SELECT {TASK_COLUMNS} FROM tasks ORDER BY number DESC LIMIT ?",  # noqa: S608
                 (limit,),
             )
             return [Task(*row) for row in rows]
@@ -232,18 +195,18 @@ class WriteLog:
         if not self.exists():
             yield Snapshot(None, self.path)
             return
-        with _errors(self.path):
+        with log_errors(self.path):
             connection = self._connect()
         # What goes wrong in the block is no fault of the log.
         with contextlib.closing(connection):
-            with _errors(self.path):
+            with log_errors(self.path):
                 connection.execute("BEGIN")
                 snapshot = Snapshot(connection, self.path)
             yield snapshot
 
     def begin(self, sequence: int, reindex: Iterable[str] = ()) -> None:
         """Note that documents up to this number, or these tasks, are being worked on."""
-        now = _now()
+        now = moment_now()
         with self._noting() as connection:
             for condition, value in _chosen(sequence, reindex):
                 connection.execute(
@@ -263,11 +226,11 @@ class WriteLog:
 
     def settle(self, sequence: int, version: str | None, reindex: Iterable[str] = ()) -> None:
         """Note that a version holds the log up to this number, or what these tasks asked for."""
-        now = _now()
+        now = moment_now()
         with self._noting() as connection:
-            known = int(_fact(connection, "settled") or 0)
+            known = int(fact(connection, "settled") or 0)
             if sequence > known:
-                _set_fact(connection, "settled", str(sequence))
+                set_fact(connection, "settled", str(sequence))
             for condition, value in _chosen(sequence, reindex):
                 connection.execute(
                     "UPDATE tasks SET state = ?, open = 0, version = ?, error = NULL,"  # noqa: S608
@@ -282,7 +245,7 @@ class WriteLog:
 
     def fail(self, sequence: int, error: str, reindex: Iterable[str] = ()) -> None:
         """Note that an attempt failed; documents are tried again, reading the sources is not."""
-        now = _now()
+        now = moment_now()
         with self._noting() as connection:
             for condition, value in _chosen(sequence, reindex):
                 connection.execute(
@@ -332,7 +295,7 @@ class WriteLog:
         """
         with self._accepting(settings) as connection:
             # Numbers that were given once are not given again: versions may speak of them.
-            last = max(_last_sequence(connection), sequence)
+            last = max(last_sequence(connection), sequence)
             connection.execute(
                 "CREATE TEMP TABLE own AS SELECT doc_id, document FROM writes"
                 " WHERE sequence > ? ORDER BY sequence",
@@ -349,24 +312,24 @@ class WriteLog:
                 if kept.sequence > settled:
                     n_put, n_deleted = n_put + (text is not None), n_deleted + (text is None)
                     n_bytes += len(text or "")
-            _set_last_sequence(connection, last)
+            set_last_sequence(connection, last)
             if n_put + n_deleted:
-                _add_task(connection, WRITE, n_put, n_deleted, n_bytes)
+                add_task(connection, WRITE, n_put, n_deleted, n_bytes)
             connection.execute(
                 "INSERT OR REPLACE INTO writes (doc_id, document)"
                 " SELECT doc_id, document FROM own ORDER BY rowid"
             )
             connection.execute(
-                "UPDATE tasks SET last_sequence = ? WHERE open", (_last_sequence(connection),)
+                "UPDATE tasks SET last_sequence = ? WHERE open", (last_sequence(connection),)
             )
-            _set_fact(connection, "log", secrets.token_hex(8))
-            _set_fact(connection, "settled", str(settled))
-            _set_fact(connection, "settings", json.dumps(dict(settings)))
+            set_fact(connection, "log", secrets.token_hex(8))
+            set_fact(connection, "settled", str(settled))
+            set_fact(connection, "settings", json.dumps(dict(settings)))
 
     @contextlib.contextmanager
     def _accepting(self, settings: Mapping[str, object]) -> Iterator[sqlite3.Connection]:
         """A transaction that is on the disk when the block has ended."""
-        with _errors(self.path):
+        with log_errors(self.path):
             self._create(settings)
             inode = self.path.stat().st_ino
             with contextlib.closing(self._connect()) as connection:
@@ -384,7 +347,7 @@ class WriteLog:
         """A transaction that a power failure may undo: it is found out anew then."""
         if not self.exists():
             raise IndexNotFoundError(f"{self.path} is gone")
-        with _errors(self.path), contextlib.closing(self._connect()) as connection:
+        with log_errors(self.path), contextlib.closing(self._connect()) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("BEGIN IMMEDIATE")
             yield connection
@@ -395,7 +358,7 @@ class WriteLog:
         if not self.exists():
             yield None
             return
-        with _errors(self.path), contextlib.closing(self._connect()) as connection:
+        with log_errors(self.path), contextlib.closing(self._connect()) as connection:
             yield connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -404,9 +367,9 @@ class WriteLog:
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
         try:
             (found,) = connection.execute("PRAGMA user_version").fetchone()
-            if found != _FORMAT:
+            if found != FORMAT:
                 raise IndexVersionError(
-                    f"{self.path} is written in format {found}; this release reads format {_FORMAT}"
+                    f"{self.path} is written in format {found}; this release reads format {FORMAT}"
                 )
         except BaseException:
             connection.close()
@@ -422,9 +385,9 @@ class WriteLog:
         temporary = self.path.with_name(f"{FILE_NAME}.{secrets.token_hex(4)}")
         try:
             with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as made:
-                made.executescript(_SCHEMA)
-                _set_fact(made, "log", secrets.token_hex(8))
-                _set_fact(made, "settings", json.dumps(dict(settings)))
+                made.executescript(SCHEMA)
+                set_fact(made, "log", secrets.token_hex(8))
+                set_fact(made, "settings", json.dumps(dict(settings)))
                 made.execute("PRAGMA journal_mode = WAL")
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, self.path)
@@ -432,89 +395,6 @@ class WriteLog:
             temporary.unlink(missing_ok=True)
         for folder in (state, state.parent, state.parent.parent):
             _sync_folder(folder)
-
-
-class Snapshot:
-    """The write log at one moment; use it while the block that gave it lasts.
-
-    Parameters
-    ----------
-    connection
-        With a transaction begun; ``None`` where there is no log.
-    path
-        The log's file, for messages.
-    """
-
-    def __init__(self, connection: sqlite3.Connection | None, path: Path) -> None:
-        self._connection = connection
-        self._path = path
-        self.log = _fact(connection, "log") if connection else None
-        self.sequence = 0
-        self._settled = 0
-        if connection is not None:
-            self.sequence = _last_sequence(connection)
-            self._settled = int(_fact(connection, "settled") or 0)
-
-    @property
-    def marker(self) -> dict[str, object]:
-        """What a version says that holds all of this; empty where there is no log."""
-        return {} if self.log is None else {"log": self.log, "sequence": self.sequence}
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a collection that has no version yet is to be built with."""
-        found = _fact(self._connection, "settings") if self._connection else None
-        return dict(json.loads(found)) if found else {}
-
-    def applied(self, marker: Mapping[str, object]) -> int:
-        """Up to which number the current version, which says ``marker``, holds the log.
-
-        What was published once counts as applied: a version activated in its stead was chosen.
-        """
-        said = marker.get("sequence")
-        own = marker.get("log") == self.log and isinstance(said, int)
-        return max(self._settled, said if own and isinstance(said, int) else 0)
-
-    def has_writes(self, after: int = 0) -> bool:
-        """Whether any document was written since."""
-        return bool(self._rows("SELECT 1 FROM writes WHERE sequence > ? LIMIT 1", after))
-
-    def laid_over(self, documents: Iterable[Document], after: int = 0) -> Iterator[Document]:
-        """Documents as they are once what was written after a number holds, streamed."""
-        written = {
-            row[0] for row in self._rows("SELECT doc_id FROM writes WHERE sequence > ?", after)
-        }
-        for document in documents:
-            if document.doc_id not in written:
-                yield document
-        if self._connection is not None:
-            with _errors(self._path):
-                for doc_id, text in self._connection.execute(
-                    "SELECT doc_id, document FROM writes WHERE sequence > ?", (after,)
-                ):
-                    if text is not None:
-                        yield _document_of(doc_id, text)
-
-    def written(self) -> Iterator[KeptWrite]:
-        """Everything ever written, the last word on each document, by ascending number."""
-        if self._connection is not None:
-            with _errors(self._path):
-                for sequence, doc_id, text in self._connection.execute(
-                    "SELECT sequence, doc_id, document FROM writes ORDER BY sequence"
-                ):
-                    yield KeptWrite(sequence, Write.from_json(doc_id, text))
-
-    def _rows(self, sql: str, *parameters: object) -> list[Any]:
-        if self._connection is None:
-            return []
-        with _errors(self._path):
-            return self._connection.execute(sql, parameters).fetchall()
-
-
-def marker_of(settings: Mapping[str, object]) -> Mapping[str, object]:
-    """What a version's settings say it holds of a write log; empty where they say nothing."""
-    marker = settings.get("writes")
-    return marker if isinstance(marker, Mapping) else {}
 
 
 def written_collections(data_dir: Path) -> list[CollectionFolder]:
@@ -532,6 +412,10 @@ def _chosen(sequence: int, reindex: Iterable[str]) -> list[tuple[str, object]]:
     return [writes, *(("open AND task = ?", task) for task in reindex)]
 
 
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
 def _check_room(connection: sqlite3.Connection, n_writes: int, n_bytes: int) -> None:
     pending, pending_bytes = connection.execute(
         "SELECT coalesce(sum(n_put + n_deleted), 0), coalesce(sum(n_bytes), 0)"
@@ -547,106 +431,9 @@ def _check_room(connection: sqlite3.Connection, n_writes: int, n_bytes: int) -> 
         )
 
 
-def _add_task(
-    connection: sqlite3.Connection, kind: str, n_put: int, n_deleted: int, n_bytes: int
-) -> Task:
-    task = secrets.token_hex(8)
-    connection.execute(
-        "INSERT INTO tasks (task, kind, state, n_put, n_deleted, accepted_at, last_sequence,"
-        " n_bytes) VALUES (?, ?, ?, ?, ?, ?,"
-        " (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'writes'), ?)",
-        (task, kind, ACCEPTED, n_put, n_deleted, _now(), n_bytes),
-    )
-    return _task(connection, task)
-
-
-def _task(connection: sqlite3.Connection, task: str) -> Task:
-    found = _task_or_none(connection, task)
-    if found is None:
-        raise IndexCorruptError(f"the write log lost task {task!r}")
-    return found
-
-
-def _task_or_none(connection: sqlite3.Connection, task: str) -> Task | None:
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM tasks WHERE task = ?",  # noqa: S608
-        (task,),
-    ).fetchone()
-    return None if row is None else Task(*row)
-
-
-def _last_sequence(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'writes'").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _set_last_sequence(connection: sqlite3.Connection, sequence: int) -> None:
-    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'writes'")
-    connection.execute("INSERT INTO sqlite_sequence VALUES ('writes', ?)", (sequence,))
-
-
-def _fact(connection: sqlite3.Connection, name: str) -> str | None:
-    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def _set_fact(connection: sqlite3.Connection, name: str, value: str) -> None:
-    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
-
-
-def _document_json(document: Document) -> str:
-    content: dict[str, object] = {"title": document.title, "text": document.text}
-    if document.url is not None:
-        content["url"] = document.url
-    if document.metadata:
-        content["metadata"] = dict(document.metadata)
-    if document.names:
-        content["names"] = list(document.names)
-    return json.dumps(content, ensure_ascii=False, default=list)
-
-
-def _document_of(doc_id: str, text: str) -> Document:
-    try:
-        content = json.loads(text)
-        return Document(
-            doc_id,
-            content["title"],
-            content["text"],
-            url=content.get("url"),
-            metadata=content.get("metadata", {}),
-            names=tuple(content.get("names", ())),
-            origin=f"written document {doc_id!r}",
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise IndexCorruptError(f"the write log's document {doc_id!r} is damaged") from error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
-
-
 def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise IndexFolderError(f"{path} cannot be used: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise IndexCorruptError(
-            f"{path} is damaged ({error}): put a copy of it back, or move it away and write again "
-            "what no version holds"
-        ) from error
-    except OSError as error:
-        raise IndexFolderError(f"{path} cannot be used: {error.strerror or error}") from error

@@ -21,7 +21,9 @@ from typing import IO, Any
 from ingest.documents import Document
 from ingest.errors import IndexCorruptError
 from pipeline.version.archive import MemberDigest
-from pipeline.version.write_log import KeptWrite, Snapshot, Write, WriteLog
+from pipeline.version.write_log import WriteLog
+from pipeline.version.write_snapshot import Snapshot
+from pipeline.version.writes import KeptWrite, Write
 
 __all__ = ["WRITES_NAME", "check_writes", "dump_writes", "load_writes"]
 
