@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fault_server import FaultServer
 
+from encoders.bert import BertEncoder
 from ingest.documents import Document
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
@@ -44,15 +45,19 @@ def _no_user_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_settings() -> IndexSettings:
+def tiny_settings() -> Iterator[IndexSettings]:
     """All four signals, with the tiny BERT and a short Word2Vec."""
-    return IndexSettings(
+    # A model is shared as long as one encoder has it: every build and searcher has this one.
+    keeps = BertEncoder(str(TINY_BERT))
+    assert keeps.dimension
+    yield IndexSettings(
         encoders={
             "bert": {"model": str(TINY_BERT)},
             "word2vec": {"dimension": 24},
             "tfidf": {"n_components": 24},
         }
     )
+    del keeps
 
 
 def make_library() -> list[Document]:
@@ -145,13 +150,22 @@ def build(tmp_path: Path, tiny_settings: IndexSettings) -> Callable[..., Searche
 
 
 @pytest.fixture(scope="session")
-def fault_server(
-    library_data_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FaultServer]:
-    """Runs ``trine`` in forks that fail; ready once the library was built."""
-    server = FaultServer(tmp_path_factory.mktemp("faults") / "points")
-    yield server
-    server.close()
+def fault_server(tmp_path_factory: pytest.TempPathFactory) -> FaultServer:
+    """Runs ``trine`` in forks that fail."""
+    return FaultServer(tmp_path_factory.mktemp("faults") / "points")
+
+
+def expect(subject: Any) -> Any:  # noqa: ANN401
+    """Playwright's assertions, which wait for what they assert.
+
+    What a page shows right after a click is asked for by these: the next page, or what scripts
+    fetch for this one, may still be arriving.
+    """
+    # Read late, for Playwright may be absent.
+    from playwright.sync_api import expect as expect_in_time
+
+    expect_in_time.set_options(timeout=30_000)
+    return expect_in_time(subject)
 
 
 @contextmanager

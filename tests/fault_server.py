@@ -1,7 +1,4 @@
-"""Run ``trine`` in forks of a process that has imported everything, and make each fork fail.
-
-A fork costs a tenth of a second where a new process takes ten, so hundreds of faults can be tried.
-The process itself never uses a model and has one thread, so that forking it is safe.
+"""Run ``trine`` in forks, of which each costs little, and make them fail at hundreds of points.
 
 Points are the places where a run may be stopped: just before each operation on the file system
 that Python sees (``sys.addaudithook``), before each ``fsync``, and before SQL statements
@@ -10,7 +7,6 @@ that write.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
 import json
@@ -19,16 +15,15 @@ import random
 import resource
 import signal
 import sqlite3
-import subprocess
 import sys
-import traceback
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_NOT_TRINES = {"__main__", "_pytest", "conftest", "hypothesis", "playwright", "pytest"}
+import fork_server
+from fork_server import DEVNULL, PIPE
+
 # A run that hangs is ended by SIGALRM, which no test takes for success.
 _LONGEST_RUN_S = 300
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -97,57 +92,30 @@ class Run:
 
 
 class FaultServer:
-    """The process that forks; ``run`` asks it for one run and waits for its end."""
+    """Runs ``trine`` in forks to which something happens, one after the other."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._process = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        # Libraries import as they are used: what a build has imported here, the server imports.
-        names = [name for name in sys.modules if name.partition(".")[0] not in _NOT_TRINES]
-        self._ask({"modules": names})
 
     def run(self, arguments: Sequence[str], root: Path, fault: Fault | None = None) -> Run:
-        """Run ``trine`` (or, where the first argument is ``module:function``, that) in a fork.
+        """Run ``trine`` (or, where the first argument is ``module:function``, that) to its end.
 
         Parameters
         ----------
         root
             Folder whose files count for points.
         """
-        fault = fault or Fault()
         self._log.unlink(missing_ok=True)
-        answer = self._ask(
-            {
-                "arguments": list(arguments),
-                "root": str(root),
-                "fault": asdict(fault),
-                "log": str(self._log),
-            }
+        what = json.dumps([str(root), asdict(fault or Fault()), str(self._log), *arguments])
+        ended = fork_server.start(
+            what, function="fault_server:run_with_fault", stdout=DEVNULL, stderr=PIPE
         )
-        return Run(**answer, points=self._log.read_text(errors="replace").splitlines())
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        with ended:
+            assert ended.stderr is not None
+            errors = ended.stderr.read()
+        assert ended.end is not None
+        points = self._log.read_text(errors="replace").splitlines()
+        return Run(ended.end.status, errors, points, ended.end.cpu_s)
 
 
 def spread(count: int, n_points: int) -> list[int]:
@@ -228,12 +196,12 @@ class _Points:
             raise OSError(number, os.strerror(number), name)
 
 
-def _run(request: dict[str, Any]) -> None:
-    """The forked process: run, and leave."""
-    fault = Fault(**request["fault"])
+def run_with_fault(given: Sequence[str]) -> None:
+    """What the fork does."""
+    root, told, log_path, *arguments = json.loads(given[0])
+    fault = Fault(**told)
     signal.alarm(_LONGEST_RUN_S)
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    arguments: list[str] = request["arguments"]
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     sys.argv = ["trine", *arguments]
     module, _, function = arguments[0].partition(":")
     called: Callable[[list[str]], object]
@@ -241,60 +209,9 @@ def _run(request: dict[str, Any]) -> None:
         called, arguments = getattr(importlib.import_module(module), function), arguments[1:]
     else:
         called = importlib.import_module("pipeline.command_line.main").main
-    _Points(request["root"], fault, log).watch()
+    _Points(root, fault, log).watch()
     if fault.cpu_s:
         # Its default action ends the process as SIGKILL does: nothing of it runs any more.
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_PROF, fault.cpu_s)
     called(arguments)
-
-
-def _serve() -> None:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    for line in sys.stdin:
-        request = json.loads(line)
-        answer = _import_all(request["modules"]) if "modules" in request else _fork(request)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-
-
-def _import_all(names: Sequence[str]) -> dict[str, Any]:
-    with warnings.catch_warnings(action="ignore"):
-        for name in names:
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
-    if (threads := len(os.listdir("/proc/self/task"))) > 1:  # noqa: PTH208
-        raise RuntimeError(f"{threads} threads: a fork of this process might hang")
-    return {}
-
-
-def _fork(request: dict[str, Any]) -> dict[str, Any]:
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.dup2(writer, 2)
-        status = 1
-        try:
-            _run(request)
-            status = 0
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        sys.stderr.flush()
-        # Without the interpreter's own end: other threads have nothing to say to it.
-        os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        errors = stream.read().decode(errors="replace")
-    _, ended, used = os.wait4(pid, 0)
-    return {
-        "status": os.waitstatus_to_exitcode(ended),
-        "errors": errors,
-        "cpu_s": used.ru_utime + used.ru_stime,
-    }
-
-
-if __name__ == "__main__":
-    _serve()

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import fork_server
 import pytest
+from fork_server import SCRIPT, Forked
 
 from search_api.server_state import process_tree
 
@@ -30,7 +32,7 @@ PATIENCE_S = 180.0
 class RunningServer:
     """A server in processes of its own."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     port: int
 
     @property
@@ -92,10 +94,29 @@ def proportional_bytes(process_id: int) -> int:
 
 
 @contextmanager
-def running_server(data_dir: Path, log: Path, *options: str) -> Iterator[RunningServer]:
-    """Serve until the block ends; what the server says goes to a file, which never fills up."""
-    command = [*TRINE, "serve", "--port", "0", "--data-dir", str(data_dir), *options]
-    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+def running_server(
+    data_dir: Path, log: Path, *options: str, forked: bool = True, program: str | None = None
+) -> Iterator[RunningServer]:
+    """Serve until the block ends; what the server says goes to a file, which never fills up.
+
+    Parameters
+    ----------
+    forked
+        Whether it shares its libraries with other processes, whose memory cannot be told from its
+        own.
+    program
+        Serves, in a fork, in place of ``trine``.
+    """
+    command = ["serve", "--port", "0", "--data-dir", str(data_dir), *options]
+    started: subprocess.Popen[bytes] | Forked
+    with log.open("wb") as stderr:
+        if program is not None:
+            started = fork_server.start(program, *command, function=SCRIPT, stderr=stderr)
+        elif forked:
+            started = fork_server.start(*command, stderr=stderr)
+        else:
+            started = subprocess.Popen([*TRINE, *command], stderr=stderr)
+    with started as process:
         try:
             until = time.monotonic() + 2 * PATIENCE_S
             while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())):

@@ -6,16 +6,16 @@ import errno
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fork_server
 import numpy as np
 import pytest
 import tantivy
+from fork_server import SCRIPT
 
 from encoders.bert import BertEncoder
 from ingest.documents import Document
@@ -392,13 +392,8 @@ def test_a_killed_writer_harms_nothing(
     folder: CollectionFolder, keywords_only: IndexSettings, point: str
 ) -> None:
     first = built(folder, keywords_only)
-    died = subprocess.run(
-        [sys.executable, "-c", KILLED_WRITER, str(folder.data_dir), point],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    died = fork_server.run(KILLED_WRITER, folder.data_dir, point, function=SCRIPT)
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert folder.current() == first.version
     assert problems(folder, first.version) == []
     assert found(folder, "penguins") == ["b"]

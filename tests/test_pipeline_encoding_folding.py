@@ -8,15 +8,15 @@ import json
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import fork_server
 import pytest
 from click.testing import CliRunner
+from fork_server import PIPE, SCRIPT
 
 from ingest.documents import Document
 from ingest.errors import (
@@ -489,15 +489,11 @@ while True:
 def kill_an_indexer(written: Written, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
     expected = {}
-    process = subprocess.Popen(
-        [sys.executable, "-c", INDEXER, str(written.folder.data_dir)],
-        cwd=Path(__file__).parent.parent,
-        stdout=subprocess.PIPE,
-    )
+    process = fork_server.start(INDEXER, written.folder.data_dir, function=SCRIPT, stdout=PIPE)
     tasks = []
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
+        assert process.stdout.readline() == "ready\n"
         until = time.monotonic() + chance.uniform(0.0, 3.0)
         while not tasks or time.monotonic() < until:
             name = f"d{chance.randrange(20)}"

@@ -6,15 +6,15 @@ import errno
 import os
 import random
 import signal
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import fork_server
 import numpy as np
 import pytest
+from fork_server import SCRIPT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -450,13 +450,8 @@ def test_a_writer_killed_while_it_takes_over_harms_nothing(
 ) -> None:
     folder = CollectionFolder(copied_data_dir, "default")
     before = folder.current()
-    died = subprocess.run(
-        [sys.executable, "-c", KILLED_WRITER, str(copied_data_dir), point],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    died = fork_server.run(KILLED_WRITER, copied_data_dir, point, function=SCRIPT)
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert folder.current() == before
     assert_sound(folder)
     version = current(folder)

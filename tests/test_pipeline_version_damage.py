@@ -1,4 +1,7 @@
-"""One byte flipped, or one file gone, anywhere in a version: found, and never served."""
+"""One byte flipped, or one file gone, anywhere in a version: found, and never served.
+
+``make test`` flips one byte of each file, ``make soak`` several.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ import logging
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import fork_server
 import pytest
+from fork_server import SCRIPT
 
 from ingest.errors import IndexCorruptError, IndexVersionError, TrineError
 from pipeline.search.query import Query
@@ -59,14 +62,19 @@ def as_first_format(version: Path) -> None:
     path.write_text(json.dumps({**content, "format_version": 1}, indent=1))
 
 
-def damages(version: Path, seed: int) -> Iterator[str]:
+# Bytes of each file that are flipped.
+FLIPS = pytest.mark.parametrize("n_flips", [1, pytest.param(4, marks=pytest.mark.soak, id="soak")])
+
+
+def damages(version: Path, seed: int, n_flips: int) -> Iterator[str]:
     """Damage every file of a version in turn: bytes flipped here and there, then the file gone."""
     drawn = random.Random(seed)  # noqa: S311
     for name in [*read_manifest(version).files, "manifest.json"]:
         path = version / name
         whole = path.read_bytes()
         inside = [drawn.randrange(len(whole)) for _ in range(2) if whole]
-        for place in sorted({0, len(whole) - 1, *inside} if whole else ()):
+        places = [0, len(whole) - 1, *inside] if whole else []
+        for place in sorted(set(drawn.sample(places, min(n_flips, len(places))))):
             altered = bytearray(whole)
             altered[place] ^= 1 << drawn.randrange(8)
             path.write_bytes(altered)
@@ -94,24 +102,29 @@ def found_by(version: Path) -> list[str]:
     return found
 
 
-def test_any_damage_is_found_by_verify_and_by_opening(version: Path) -> None:
+@FLIPS
+def test_any_damage_is_found_by_verify_and_by_opening(version: Path, n_flips: int) -> None:
     missed = {
-        damage: found for damage in damages(version, 1) if len(found := found_by(version)) < 2
+        damage: found
+        for damage in damages(version, 1, n_flips)
+        if len(found := found_by(version)) < 2
     }
     assert missed == {}
     assert found_by(version) == []
 
 
-def test_any_damage_to_a_version_of_the_first_format_is_found(version: Path) -> None:
+@FLIPS
+def test_any_damage_to_a_version_of_the_first_format_is_found(version: Path, n_flips: int) -> None:
     as_first_format(version)
-    for damage in damages(version, 2):
+    for damage in damages(version, 2, n_flips):
         # That format's manifest tells nothing of itself.
         if not damage.startswith("manifest.json"):
             assert found_by(version) == ["verify", "opening"], damage
 
 
+@FLIPS
 def test_a_damaged_version_is_never_served(
-    folder: CollectionFolder, caplog: pytest.LogCaptureFixture
+    folder: CollectionFolder, caplog: pytest.LogCaptureFixture, n_flips: int
 ) -> None:
     old = folder.current()
     other = second_version(folder)
@@ -119,7 +132,7 @@ def test_a_damaged_version_is_never_served(
     before = pool.get()
     folder.publish(other.name)
     caplog.set_level(logging.CRITICAL)
-    for damage in damages(other, 3):
+    for damage in damages(other, 3, n_flips):
         pool._refused.clear()
         pool.refresh()
         assert pool.get() is before, damage
@@ -132,8 +145,9 @@ def test_a_damaged_version_is_never_served(
     assert pool.get().version == other.name
 
 
+@FLIPS
 def test_a_byte_flipped_behind_a_searchers_back_is_one_clear_error_or_no_harm(
-    version: Path,
+    version: Path, n_flips: int
 ) -> None:
     asked = [
         Query("open +file", facets=("subject", "number"), filter="number:[1 TO 5]"),
@@ -146,7 +160,7 @@ def test_a_byte_flipped_behind_a_searchers_back_is_one_clear_error_or_no_harm(
     for name in names:
         path = version / name
         whole = path.read_bytes()
-        for _ in range(3):
+        for _ in range(n_flips):
             altered = bytearray(whole)
             altered[drawn.randrange(len(whole))] ^= 1 << drawn.randrange(8)
             path.write_bytes(altered)
@@ -278,14 +292,8 @@ print(len(Searcher.open(data_dir=Path(sys.argv[1])).search(Query("file")).hits))
 def test_loading_a_version_runs_nothing_from_it(version: Path) -> None:
     for name in ("sitecustomize.py", "bert/encoder/modeling.py", "conftest.py"):
         (version / name).write_text("print('RUNS', __file__)")
-    told = subprocess.run(
-        [sys.executable, "-c", LOADER, str(version.parents[2])],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert told.stdout == "10\n"
+    told = fork_server.run(LOADER, version.parents[2], function=SCRIPT)
+    assert (told.returncode, told.stdout) == (0, "10\n"), told.stderr
 
 
 def test_checksums_are_the_known_ones(tmp_path: Path) -> None:

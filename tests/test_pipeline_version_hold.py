@@ -6,14 +6,14 @@ import gc
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import fork_server
 import pytest
+from fork_server import PIPE, SCRIPT, Forked
 
 from ingest.errors import IndexLockedError, IndexNotFoundError
 from pipeline.encoding.adopt import adopt_ranking
@@ -46,22 +46,15 @@ with CollectionFolder(Path(sys.argv[1]), "default").writing():
 
 
 @contextmanager
-def running(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def running(script: str, *arguments: object) -> Iterator[Forked]:
     """Another process that has taken what it takes, until it is told to end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=Path(__file__).parent.parent,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with fork_server.start(script, *arguments, function=SCRIPT, stdin=PIPE, stdout=PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture

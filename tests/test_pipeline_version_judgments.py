@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
+import fork_server
 import pytest
+from fork_server import SCRIPT
 
 from ingest.beir import BeirFolder
 from ingest.errors import CorpusError, IndexFolderError, QueryError
@@ -90,16 +90,16 @@ for number in range(15):
 
 
 def test_nothing_is_lost_between_two_writers(folder: JudgmentFolder) -> None:
-    command = [sys.executable, "-c", WRITER, str(folder.path)]
-    root = Path(__file__).parent.parent
-    writers = [subprocess.Popen([*command, name], cwd=root) for name in ("left", "right")]
+    writers = [
+        fork_server.start(WRITER, folder.path, name, function=SCRIPT) for name in ("left", "right")
+    ]
     seen = 0
     while any(writer.poll() is None for writer in writers):
         # Whenever one looks, all is whole, and nothing that was there is gone.
         judged = folder.read()
         assert judged.n_judgments >= seen
         seen = judged.n_judgments
-    assert [writer.returncode for writer in writers] == [0, 0]
+    assert [writer.wait() for writer in writers] == [0, 0]
     judged = folder.read()
     assert judged.n_judgments == 30
     for number in range(15):

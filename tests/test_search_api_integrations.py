@@ -12,7 +12,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+import fork_server
 import pytest
+from fork_server import PIPE
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "INTEGRATIONS.md").read_text(encoding="utf-8")
@@ -33,8 +35,7 @@ socket.socket.connect = connect_here
 @contextmanager
 def serving(*command: str) -> Iterator[str]:
     """Address of a server of ours."""
-    started = [sys.executable, "-m", "pipeline.command_line.main", *command, "--port", "0"]
-    with subprocess.Popen(started, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with fork_server.start(*command, "--port", 0, stderr=PIPE) as process:
         try:
             assert process.stderr is not None
             told = []
@@ -99,11 +100,5 @@ def test_a_program_asks_over_mcp(api: str, library_data_dir: Path) -> None:
 def test_a_client_is_told_a_command_that_exists() -> None:
     (told,) = re.findall(r"```json\n(.*?)```", TEXT, re.S)
     (server,) = json.loads(told)["mcpServers"].values()
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.command_line.main", *server["args"], "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
+    done = fork_server.run(*server["args"], "--help")
     assert done.returncode == 0, done.stderr

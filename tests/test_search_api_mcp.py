@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +14,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
+import fork_server
 import httpx2
 import pytest
 from conftest import make_library
+from fork_server import PIPE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client, MCPError, StdioServerParameters
@@ -37,7 +38,6 @@ from search_api.mcp_server import mcp_server
 from search_api.searchers import SearcherPool
 
 ROOT = Path(__file__).parent.parent
-MCP = ["-m", "pipeline.command_line.main", "mcp"]
 Asked = Server[Any] | StdioServerParameters | str
 Learnt = TypeVar("Learnt")
 NAMES = [tool.name for tool in TOOLS]
@@ -235,9 +235,8 @@ def test_no_arguments_are_the_servers_fault(pool: SearcherPool, data: st.DataObj
 
 @contextmanager
 def serving(data_dir: Path, *options: str) -> Iterator[str]:
-    command = [sys.executable, *MCP, "--http", "--port", "0", "--json", "--data-dir", str(data_dir)]
-    command += options
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    command = ("mcp", "--http", "--port", "0", "--json", "--data-dir", str(data_dir), *options)
+    with fork_server.start(*command, stdout=PIPE) as process:
         try:
             assert process.stdout is not None
             lines = iter(process.stdout.readline, "")
@@ -370,7 +369,7 @@ def test_a_key_counts_on_loopback_where_none_is_asked_for(copied_data_dir: Path)
 def test_agents_ask_over_standard_input(library_data_dir: Path) -> None:
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=[*MCP, "--data-dir", str(library_data_dir)],
+        args=["-m", "pipeline.command_line.main", "mcp", "--data-dir", str(library_data_dir)],
         env=dict(os.environ),
         cwd=ROOT,
     )
@@ -390,10 +389,8 @@ def test_an_interrupt_ends_it_at_once(library_data_dir: Path) -> None:
             "clientInfo": {"name": "test", "version": "1"},
         },
     }
-    command = [sys.executable, *MCP, "--data-dir", str(library_data_dir)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
+    command = ("mcp", "--data-dir", str(library_data_dir))
+    with fork_server.start(*command, stdin=PIPE, stdout=PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(hello) + "\n")
@@ -420,14 +417,7 @@ def test_an_interrupt_ends_it_at_once(library_data_dir: Path) -> None:
 def test_what_cannot_be_served_is_said_at_once(
     library_data_dir: Path, options: list[str], status: int, part: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, *MCP, "--data-dir", str(library_data_dir), *options],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
+    done = fork_server.run("mcp", "--data-dir", str(library_data_dir), *options)
     assert done.returncode == status
     assert part in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr

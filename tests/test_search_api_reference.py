@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import fork_server
 import pytest
+from fork_server import PIPE
 
 from ingest.documents import Document
 from ingest.pydoc_source import read_pydoc
@@ -71,9 +73,8 @@ def server(
     log = WriteLog(folder)
     written = log.accept([Write("x", documents[0])], settings={})
     log.settle(log.backlog().sequence, folder.current())
-    command = [sys.executable, "-m", "pipeline.command_line.main", "serve", "--admin"]
-    command += ["--writable", "--port", "0", "--data-dir", str(data_dir)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    command = ("serve", "--admin", "--writable", "--port", 0, "--data-dir", data_dir)
+    with fork_server.start(*command, stderr=PIPE) as process:
         try:
             assert process.stderr is not None
             told = []

@@ -125,7 +125,7 @@ def serve_and_write(
     """Eight clients and writes going on; returns memory over time."""
     memory = []
     options = ("--collection", COLLECTION, "--workers", "2", "--writable", "--admin")
-    with running_server(data_dir, log, *options) as server:
+    with running_server(data_dir, log, *options, forked=False) as server:
         for number in range(5):
             server.ask("PUT", f"/api/v1/documents/soak/{number}", '{"text": "There at first."}')
         status, task = server.ask("PUT", "/api/v1/documents/soak/5?wait=60", '{"text": "Too."}')
@@ -172,7 +172,7 @@ def test_memory_stays_flat_while_people_search_and_write(
 @pytest.mark.model
 def test_overload_is_answered_in_time_or_not_at_all(demo_data_dir: Path, tmp_path: Path) -> None:
     options = ("--collection", COLLECTION, "--workers", "2")
-    with running_server(demo_data_dir, tmp_path / "log", *options) as server:
+    with running_server(demo_data_dir, tmp_path / "log", *options, forked=False) as server:
         clients = overload(server, measured_s=30.0, n_clients=N_OVERLOADING)
         ended = time.monotonic()
         after = Clients(server, 1, search, seed=4)
@@ -196,7 +196,7 @@ def test_what_the_api_adds_to_a_search(demo_data_dir: Path, tmp_path: Path) -> N
     """Each request's time over loopback, less what ``Searcher.search`` took of it."""
     options = ("--collection", COLLECTION)
     with (
-        running_server(demo_data_dir, tmp_path / "log", *options) as server,
+        running_server(demo_data_dir, tmp_path / "log", *options, forked=False) as server,
         server.asked_briefly() as get,
     ):
         chance = random.Random(5)  # noqa: S311

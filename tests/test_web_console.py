@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import served
+from conftest import expect, served
 from flask.testing import FlaskClient
 
 from ingest.documents import Document
@@ -266,7 +266,7 @@ def test_indexing_again_in_a_browser(browser: Any, folder: CollectionFolder, how
     with served(Settings(folder.data_dir, admin=True)) as address:
         page.goto(address)
         page.get_by_role("link", name="Console").click()
-        assert page.locator("tr[data-version]").count() == 2
+        expect(page.locator("tr[data-version]")).to_have_count(2)
         page.get_by_role("button", name="Read the sources again").click()
         page.locator("[data-task]").wait_for()
         indexing = threading.Thread(target=Indexer(folder.data_dir).look)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import served
+from conftest import expect, served
 from flask.testing import FlaskClient
 
 from pipeline.command_line.main import cli
@@ -223,7 +223,7 @@ def test_judging_in_a_browser(
     doc_id = first.locator("[name=doc_id]").get_attribute("value")
     first.get_by_role("button", name="Answers it", exact=True).click()
     first.locator("[aria-pressed=true]").wait_for()
-    assert page.locator("[data-answered]").inner_text() == "1"
+    expect(page.locator("[data-answered]")).to_have_text("1")
     page.locator(".candidate").nth(1).get_by_role("button", name="Does not answer it").click()
     page.locator(".candidate").nth(1).locator("[aria-pressed=true]").wait_for()
     judged = folder.read().of_query("read a file")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import served
+from conftest import expect, served
 
 from ingest.documents import Document
 from pipeline.encoding.build import build_version
@@ -153,8 +153,8 @@ def test_hits_are_lit_up_and_going_back_puts_them_out(page: Any, library_address
     dark = picture(page)
     page.get_by_role("searchbox").fill("read a file")
     page.locator(".map-hits li").first.wait_for()
-    assert page.locator("[data-map].lit").count() == 1
-    assert page.locator(".hit-mark").count() == 10
+    expect(page.locator("[data-map].lit")).to_have_count(1)
+    expect(page.locator(".hit-mark")).to_have_count(10)
     assert re.search(r"q=read\+a\+file", page.url)
     assert picture(page) != dark
     # A mark and its line are the same document.
@@ -164,8 +164,8 @@ def test_hits_are_lit_up_and_going_back_puts_them_out(page: Any, library_address
     )
     page.go_back()
     page.locator(".map-hits").wait_for(state="detached")
-    assert page.locator("[data-map].lit").count() == 0
-    assert page.get_by_role("searchbox").input_value() == ""
+    expect(page.locator("[data-map].lit")).to_have_count(0)
+    expect(page.get_by_role("searchbox")).to_have_value("")
 
 
 def test_drawing_around_a_part_searches_in_it(page: Any, library_address: str) -> None:
@@ -249,7 +249,7 @@ def test_what_cannot_be_loaded_is_told_and_tried_again(page: Any, library_addres
     page.unroute("**/api/v1/map?*")
     page.get_by_role("button", name="Try again").click()
     page.locator("[data-map][data-drawn-ms]").wait_for()
-    assert not page.locator(".map-failed").is_visible()
+    expect(page.locator(".map-failed")).to_be_hidden()
 
 
 def test_without_scripts_there_are_lists(browser: Any, library_address: str) -> None:
@@ -262,7 +262,7 @@ def test_without_scripts_there_are_lists(browser: Any, library_address: str) -> 
     page.locator(".map-hits li").first.wait_for()
     page.locator(".clusters li a").first.click()
     page.locator("li.hit").first.wait_for()
-    assert page.locator(".chosen li").count() == 1
+    expect(page.locator(".chosen li")).to_have_count(1)
     context.close()
 
 

@@ -38,12 +38,23 @@ def records(log: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
 
+# Clients are given up after two seconds here, so that nobody needs to wait for ten.
+IMPATIENT = """
+import sys
+import web.worker
+from pipeline.command_line.main import main
+web.worker.RECEIVE_TIMEOUT_S = 2.0
+main(sys.argv[1:])
+"""
+
+
 @pytest.fixture(scope="module")
 def logging_server(
     library_data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[RunningServer, Path]]:
     log = tmp_path_factory.mktemp("server") / "log"
-    with running_server(library_data_dir, log, "--workers", "2", "--log-format", "json") as server:
+    options = ("--workers", "2", "--log-format", "json")
+    with running_server(library_data_dir, log, *options, program=IMPATIENT) as server:
         yield server, log
 
 

@@ -15,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+import fork_server
 import pytest
 from click.testing import CliRunner
+from fork_server import PIPE, Forked
 
 from ingest.errors import TrineError
 from pipeline.version.collection import CollectionFolder
@@ -25,7 +27,6 @@ from web import command_line
 from web.server import listen
 
 TRINE = [sys.executable, "-m", "pipeline.command_line.main"]
-START_S = 120
 
 
 def _fetch(url: str, body: bytes | None = None) -> tuple[int, bytes]:
@@ -40,9 +41,16 @@ def _fetch(url: str, body: bytes | None = None) -> tuple[int, bytes]:
 
 
 @contextmanager
-def _serving(data_dir: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [*TRINE, "serve", "--port", "0", "--data-dir", str(data_dir), *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+def _serving(
+    data_dir: Path, *options: str, forked: bool = True
+) -> Iterator[tuple[subprocess.Popen[str] | Forked, str]]:
+    command = ["serve", "--port", "0", "--data-dir", str(data_dir), *options]
+    started = (
+        fork_server.start(*command, stderr=PIPE)
+        if forked
+        else subprocess.Popen([*TRINE, *command], stderr=PIPE, text=True)
+    )
+    with started as process:
         try:
             assert process.stderr is not None
             lines = []
@@ -59,7 +67,8 @@ def _serving(data_dir: Path, *options: str) -> Iterator[tuple[subprocess.Popen[s
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_serves_and_stops_cleanly(library_data_dir: Path, stop: signal.Signals) -> None:
-    with _serving(library_data_dir) as (process, url):
+    # One of them a new process from its first import to its last breath.
+    with _serving(library_data_dir, forked=stop != signal.SIGTERM) as (process, url):
         began = time.perf_counter()
         status, body = _fetch(url + "/api/v1/search?q=read+a+file")
         assert status == 200
@@ -95,16 +104,10 @@ def test_several_workers_answer(library_data_dir: Path) -> None:
         assert process.wait(30) == 0
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*TRINE, *arguments], capture_output=True, text=True, timeout=START_S, check=False
-    )
-
-
 def test_a_taken_port_is_one_clear_line(library_data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = _run("serve", "--port", port, "--data-dir", str(library_data_dir))
+        done = fork_server.run("serve", "--port", port, "--data-dir", str(library_data_dir))
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("trine: cannot listen on 127.0.0.1 port")
@@ -119,11 +122,11 @@ def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
 
 
 def test_nothing_to_serve_says_how_to_index(tmp_path: Path, library_data_dir: Path) -> None:
-    done = _run("serve", "--data-dir", str(tmp_path))
+    done = fork_server.run("serve", "--data-dir", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "trine index SOURCE" in done.stderr
-    other = _run("serve", "--data-dir", str(library_data_dir), "--collection", "nope")
+    other = fork_server.run("serve", "--data-dir", str(library_data_dir), "--collection", "nope")
     assert other.returncode == 1
     assert "--collection: default" in other.stderr
 
@@ -131,7 +134,7 @@ def test_nothing_to_serve_says_how_to_index(tmp_path: Path, library_data_dir: Pa
 def test_a_half_deleted_version_is_not_served(copied_data_dir: Path) -> None:
     version = (copied_data_dir / "default" / "CURRENT").read_text().strip()
     (copied_data_dir / "default" / "versions" / version / "documents.sqlite").unlink()
-    done = _run("serve", "--data-dir", str(copied_data_dir))
+    done = fork_server.run("serve", "--data-dir", str(copied_data_dir))
     assert done.returncode == 1
     assert "documents.sqlite is missing" in done.stderr
     assert done.stderr.count("\n") == 1

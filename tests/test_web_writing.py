@@ -7,8 +7,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -20,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import fork_server
 import pytest
+from fork_server import PIPE, Forked
 
 from ingest.documents import Document
 from pipeline.encoding.build import build_version
@@ -29,7 +29,6 @@ from pipeline.version.collection import CollectionFolder
 from pipeline.version.document_store import DocumentStore
 from pipeline.version.write_lock import indexer_runs
 
-TRINE = [sys.executable, "-m", "pipeline.command_line.main"]
 PATIENCE_S = 120.0
 N_BURST = 200
 N_KILLS = 12
@@ -39,7 +38,7 @@ N_KILLS = 12
 class Server:
     """A server, and requests to it."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     api: str
 
     def ask(self, method: str, path: str, content: object = None) -> tuple[int, dict[str, Any]]:
@@ -75,11 +74,9 @@ class Server:
 
 @contextmanager
 def serving(data_dir: Path, workers: int = 1) -> Iterator[Server]:
-    command = [*TRINE, "serve", "--port", "0", "--data-dir", str(data_dir), "--writable", "--admin"]
-    command += ["--workers", str(workers)]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    command = ("serve", "--port", "0", "--data-dir", data_dir, "--writable", "--admin")
+    options = ("--workers", workers)
+    with fork_server.start(*command, *options, stderr=PIPE, new_session=True) as process:
         try:
             assert process.stderr is not None
             for line in process.stderr:
@@ -181,11 +178,8 @@ def test_two_servers_index_once_and_sources_are_read_again(
 ) -> None:
     data_dir, source = tmp_path / "data", tmp_path / "notes.jsonl"
     source.write_text('{"_id": "a", "text": "From the source."}\n', encoding="utf-8")
-    subprocess.run(
-        [*TRINE, "index", str(source), "--signals", "bm25", "--data-dir", str(data_dir)],
-        check=True,
-        capture_output=True,
-    )
+    indexed = fork_server.run("index", source, "--signals", "bm25", "--data-dir", data_dir)
+    indexed.check_returncode()
     with serving(data_dir) as one, serving(data_dir) as other:
         tasks = [server.put(f"w{n}", "Written.") for n in range(10) for server in (one, other)]
         versions = {server.published(task)["version"] for task in tasks for server in (one, other)}

@@ -55,9 +55,11 @@ def mcp(*, http: bool, host: str, port: int, require_keys: bool, place: Place) -
     # Nobody shall find out by the first question that there is nothing to search.
     place.folder.manifest(place.folder.current())
     pool = SearcherPool(place.data_dir, place.collection)
-    threading.Thread(target=_open, args=(pool,), name="trine-opener", daemon=True).start()
+    # Opened while the client says hello, and not before it is known that there will be one.
+    opener = threading.Thread(target=_open, args=(pool,), name="trine-opener", daemon=True)
     try:
         if not http:
+            opener.start()
             serve_stdio(pool)
             return
         is_closed = require_keys or not is_loopback(host)
@@ -67,6 +69,7 @@ def mcp(*, http: bool, host: str, port: int, require_keys: bool, place: Place) -
                 "trine keys create LABEL"
             )
         with listen(host, port) as listener:
+            opener.start()
             url = f"http://{_bracketed(host)}:{listener.getsockname()[1]}{MCP_PATH}"
             if place.as_json:
                 print_json({"url": url, "collection": place.collection})
@@ -77,7 +80,7 @@ def mcp(*, http: bool, host: str, port: int, require_keys: bool, place: Place) -
 
 
 def _open(pool: SearcherPool) -> None:
-    """Open the collection while the client says hello; what fails now will tell each call."""
+    """Open the collection; what fails now will tell each call."""
     try:
         pool.get()
     except TrineError as error:
