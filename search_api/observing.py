@@ -21,7 +21,13 @@ from pipeline.search.searcher import Searcher
 from pipeline.search.time_limit import time_limited
 from pipeline.version.query_log import SearchedFor
 from search_api import metrics as metrics_of_app
-from search_api.access import is_from_here, keys_are_required, require
+from search_api.access import (
+    ForbiddenError,
+    asker,
+    is_from_here,
+    keys_are_required,
+    require,
+)
 from search_api.auditing import Auditor
 from search_api.metrics import Metrics, current_metrics
 from search_api.query_logging import QueryLogger
@@ -215,6 +221,8 @@ def _tell_metrics() -> Response:
     """Tell what was counted, to whoever has the scope admin; without keys, to this machine."""
     if keys_are_required() or not is_from_here():
         require("admin")
+        if asker().collections:
+            raise ForbiddenError("this tells of all collections: use a key that is bound to none")
     content, media_type = current_metrics().text()
     response = Response(content, content_type=media_type)
     response.headers["Cache-Control"] = "no-store"
