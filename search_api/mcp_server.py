@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -34,10 +35,12 @@ from mcp.types import (
 )
 
 from ingest.errors import TrineError
+from pipeline.search.time_limit import time_limited
 from search_api.access import Asker
 from search_api.agent_tools import TOOLS, AgentTool
 from search_api.keys import KeyStore
 from search_api.mcp_access import KeyGate, asker_in
+from search_api.observing import TIME_LIMIT_S
 from search_api.problems import kind_of
 from search_api.reach import Reach
 from search_api.searchers import SearcherPool
@@ -161,7 +164,8 @@ def _described(tool: AgentTool) -> Tool:
 
 def _called(reach: Reach, tool: AgentTool, arguments: Mapping[str, object]) -> CallToolResult:
     try:
-        content, text = tool.answer(reach, arguments)
+        with time_limited(time.monotonic() + TIME_LIMIT_S):
+            content, text = tool.answer(reach, arguments)
     except TrineError as error:
         line = " ".join(str(error).split())
         kind = kind_of(type(error))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, current_app, g, has_request_context, request
 
@@ -19,13 +21,22 @@ from pipeline.search.searcher import Searcher
 from pipeline.search.time_limit import time_limited
 from pipeline.version.query_log import SearchedFor
 from search_api import metrics as metrics_of_app
-from search_api.access import is_from_here, keys_are_required, require
+from search_api.access import (
+    ForbiddenError,
+    asker,
+    is_from_here,
+    keys_are_required,
+    require,
+)
 from search_api.auditing import Auditor
 from search_api.metrics import Metrics, current_metrics
 from search_api.query_logging import QueryLogger
 from search_api.request_ids import request_id
 from search_api.server_state import ServerState
 from search_api.snapshot import pool_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 __all__ = [
     "REQUEST_LOG",
@@ -53,7 +64,7 @@ class Observing:
     log_queries
         Whether queries are kept in the query log, and stand in the log of requests.
     time_limit_s
-        Seconds after which a search is given up.
+        Seconds after which a request that searches or encodes is given up.
     metrics_folder
         Where the workers of a server keep their counters; ``None`` where this process is alone.
     server
@@ -121,6 +132,13 @@ def init_app(app: Flask, observing: Observing) -> None:
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_leave)
+    answer = app.wsgi_app
+
+    def answer_in_time(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        with time_limited(time.monotonic() + observing.time_limit_s):
+            return answer(environ, start)
+
+    app.wsgi_app = answer_in_time  # type: ignore[assignment,method-assign]
 
 
 def observer_of(app: Flask) -> Observer:
@@ -130,7 +148,7 @@ def observer_of(app: Flask) -> Observer:
 
 
 def searched(searcher: Searcher, query: Query) -> Answer:
-    """Answer a query in the time the request has, and note what that took and found.
+    """Answer a query, and note what that took and found.
 
     Raises
     ------
@@ -142,8 +160,7 @@ def searched(searcher: Searcher, query: Query) -> Answer:
     if not has_request_context():
         return searcher.search(query)
     observer, noted = observer_of(current_app), _noted()
-    with time_limited(noted.began_s + observer.observing.time_limit_s):
-        answer = searcher.search(query)
+    answer = searcher.search(query)
     noted.answers.append(answer)
     observer.searched(searcher, query, answer)
     return answer
@@ -204,6 +221,8 @@ def _tell_metrics() -> Response:
     """Tell what was counted, to whoever has the scope admin; without keys, to this machine."""
     if keys_are_required() or not is_from_here():
         require("admin")
+        if asker().collections:
+            raise ForbiddenError("this tells of all collections: use a key that is bound to none")
     content, media_type = current_metrics().text()
     response = Response(content, content_type=media_type)
     response.headers["Cache-Control"] = "no-store"

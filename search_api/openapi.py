@@ -43,7 +43,7 @@ _SECURITY_SCHEMES = {
     },
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_WITH_BODY = (413, 415)
+_WITH_BODY = (408, 413, 415)
 _RETRIED = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "ERROR_KINDS",
     "HTTP_KINDS",
     "INTERNAL_ERROR",
+    "TOO_SLOW",
     "NoMapError",
     "NothingToReadError",
     "Problem",
@@ -52,6 +53,11 @@ __all__ = [
 ]
 
 _MEDIA_TYPE = "application/problem+json"
+TOO_SLOW = (
+    "The rest of the request did not come in time: send it again, all of it within ten seconds or "
+    "at more than four kilobytes a second."
+)
+"""What a client is told that sends too slowly."""
 
 
 class UnknownIndexError(IndexNotFoundError):
@@ -161,6 +167,7 @@ HTTP_KINDS = MappingProxyType(
             ProblemKind("bad-request", "The request cannot be read", 400),
             ProblemKind("not-found", "There is nothing at this address", 404),
             ProblemKind("method-not-allowed", "This address does not take this method", 405),
+            ProblemKind("request-timeout", "The request came too slowly", 408),
             ProblemKind("request-too-large", "The request is too large", 413),
             ProblemKind("unsupported-media-type", "The body is of another type", 415),
         )
@@ -183,6 +190,7 @@ _HTTP_DETAILS = MappingProxyType(
         400: "The request cannot be read as HTTP.",
         404: "Nothing is at this address; please check its spelling.",
         405: "The header Allow names the methods this address takes.",
+        408: TOO_SLOW,
         413: "The body may have at most {limit:,} bytes.",
     }
 )

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from conftest import make_library
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given, settings
+from hidden_documents import MARKERS, PUBLIC, build_hidden, public_documents
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from ingest.documents import Document
-from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.version.collection import CollectionFolder
 from search_api.addresses import path_of_doc_id
@@ -26,36 +24,7 @@ from search_api.routes import ALL_OPERATIONS
 from web import Settings, create_app
 
 API = "/api/v1"
-# Every hidden document has all of these; no other document has any.
-MARKERS = ("zzident", "zztitle", "zzword", "zzfield", "zzvalue", "zzname", "zzlink", "zzother")
 WORDS = ("file", "socket", "open", "date", "string", "zzword", "zztitle", "zzwrod", "quaternion")
-PUBLIC = "level:public"
-
-
-def _public() -> list[Document]:
-    return [
-        Document(
-            document.doc_id,
-            document.title,
-            document.text,
-            url=document.url,
-            metadata={**document.metadata, "level": "public"},
-            names=document.names,
-        )
-        for document in make_library()
-    ]
-
-
-def _secret(number: int) -> Document:
-    shared = "File and folder" if number % 2 else f"Zztitle {number}"
-    return Document(
-        f"zzident/{number}",
-        shared,
-        f"The zzword of the open file is read by the socket. The zzword socket {number} opens.",
-        url=f"https://zzlink.example/{number}",
-        metadata={"level": "secret", "zzfield": f"zzvalue{number}", "subject": f"zzvalue{number}"},
-        names=(f"zzname.{number}", "quaternion"),
-    )
 
 
 @dataclass(frozen=True)
@@ -71,14 +40,7 @@ class _Keys:
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSettings) -> Path:
     folder = tmp_path_factory.mktemp("access")
-    secret = [_secret(number) for number in range(12)]
-    other = Document("zzother", "Zzother", "Zzother zzword.", metadata={"level": "public"})
-    for name, documents in {
-        "mixed": [*_public(), *secret],
-        "clean": _public(),
-        "zzother": [other, *secret],
-    }.items():
-        build_version(CollectionFolder(folder, name), documents, settings=tiny_settings)
+    build_hidden(folder, tiny_settings)
     return folder
 
 
@@ -446,7 +408,7 @@ def test_health_tells_of_a_keys_own_collections_alone(
     told = health(keys.filtered)
     assert told["default_collection"] == "mixed"
     counts = {entry["collection"]: entry["documents"] for entry in told["collections"]}
-    assert counts == {"clean": len(_public()), "mixed": len(_public())}
+    assert counts == {"clean": len(public_documents()), "mixed": len(public_documents())}
     assert health(keys.one_collection)["default_collection"] == "clean"
     assert [e["collection"] for e in health(keys.one_collection)["collections"]] == ["clean"]
     assert len(health(keys.everything)["collections"]) == 3
@@ -502,3 +464,82 @@ def test_whether_others_hold_a_word_cannot_be_asked(
 
     # No document at all holds the other one.
     assert told("zzword") == told("zzqqqq")
+
+
+# What only hidden documents have, and what nobody has; as long, so that answers are, too.
+ABSENT = {
+    "zzident": "zzidxnt",
+    "zztitle": "zztitxe",
+    "zzword": "zzwoxd",
+    "zzfield": "zzfixld",
+    "zzvalue": "zzvaxue",
+    "zzname": "zznaxe",
+    "zzother": "zzotxer",
+}
+# A text that a transformer reads has another embedding with every other word.
+READS_TEXTS = {"encode", "neighbors", "similarity"}
+# What is told of documents themselves; scores, and so the order of hits, know rarities of words.
+WHOLE_ANSWERS = {
+    *("document", "passages", "suggest", "encode", "neighbors", "similarity"),
+    *("map", "mapDocuments", "mapHits", "versions", "version", "activateVersion", "verifyVersion"),
+}
+PASSING = {"Date", "X-Request-ID", "ETag", "Content-Length"}
+
+
+def _absent(text: str) -> str:
+    for hidden, absent in ABSENT.items():
+        text = text.replace(hidden, absent).replace(hidden.title(), absent.title())
+    return text
+
+
+def _whole(response: TestResponse) -> tuple[int, str, list[tuple[str, str]], bool]:
+    """All of an answer but what is another each time."""
+    body = re.sub(r'"(?:took_ms|stages_ms)":(?:\{[^}]*\}|[0-9.]+)', "", response.text)
+    headers = sorted((name, value) for name, value in response.headers if name not in PASSING)
+    return response.status_code, body, headers, "ETag" in response.headers
+
+
+@given(request=_any_request)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_what_is_hidden_is_as_what_is_not_there_to_the_last_byte(
+    client: FlaskClient, keys: _Keys, request: _Request
+) -> None:
+    asks = dict(request.asks)
+    asked = [asks, *asks.get("queries", ())]
+    for one in asked:
+        if "q" in one and request.operation in {"search", "searchByBody", "searchBatch"}:
+            one["signals"] = ["bm25", "tfidf", "word2vec"]
+            if request.method == "GET":
+                one["signals"] = ",".join(one["signals"])
+    text = json.dumps(asks)
+    if request.operation in READS_TEXTS:
+        assume('"text": "' not in text and "texts" not in asks)
+    hidden = replace(request, asks=asks)
+    absent = replace(request, path=_absent(request.path), asks=json.loads(_absent(text)))
+    found = _whole(hidden.send(client, keys.filtered, "mixed"))
+    status, body, headers, tagged = found
+    other = _whole(absent.send(client, keys.filtered, "mixed"))
+    assert (status, _absent(body), headers, tagged) == other
+
+
+@given(request=_any_request)
+@settings(max_examples=120, deadline=None, derandomize=True)
+def test_answers_are_the_same_where_nothing_is_hidden(
+    client: FlaskClient, keys: _Keys, request: _Request
+) -> None:
+    assume(request.operation in WHOLE_ANSWERS)
+
+    def told(collection: str) -> object:
+        status, body, headers, tagged = _whole(request.send(client, keys.filtered, collection))
+        unnamed = re.sub(rf"\b{collection}\b|\d{{8}}T[\d.]+Z-\w{{6}}", "*", body)
+        return status, unnamed, headers, tagged
+
+    assert told("mixed") == told("clean")
+
+
+def test_metrics_are_for_keys_that_are_bound_to_nothing(client: FlaskClient, keys: _Keys) -> None:
+    for key in (keys.one_collection, keys.filtered):
+        refused = client.get("/metrics", headers={"X-API-Key": key})
+        assert refused.status_code == 403
+        assert "zzother" not in refused.text
+    assert "zzother" in client.get("/metrics", headers={"X-API-Key": keys.everything}).text

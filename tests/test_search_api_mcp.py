@@ -26,6 +26,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.lowlevel import Server
 from mcp.types import CallToolResult
 
+import search_api.mcp_server
 from ingest.documents import Document
 from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
@@ -101,6 +102,13 @@ def test_every_tool_is_described(pool: SearcherPool) -> None:
     found = next(tool for tool in listed if tool.name == "search").output_schema
     assert {"no_good_result", "hits"} <= set(found["required"])
     assert "probability" in found["$defs"]["AgentHit"]["required"]
+
+
+def test_a_search_that_takes_too_long_is_given_up(
+    pool: SearcherPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_api.mcp_server, "TIME_LIMIT_S", -1.0)
+    assert "ask for less at once" in refused(pool, "search", q="read a file")
 
 
 def test_a_search_is_the_searchers(pool: SearcherPool, searcher: Searcher) -> None:

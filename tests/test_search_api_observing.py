@@ -127,6 +127,15 @@ def test_a_search_that_takes_too_long_is_given_up(library_data_dir: Path) -> Non
     entries = client.post("/api/v1/search/batch", json=batch).get_json()["answers"]
     assert [entry["status"] for entry in entries] == [503, 503]
     assert client.get("/?q=file").status_code == 503
+    for path, asked in (
+        ("embeddings", {"texts": ["a file"], "encoder": "bert"}),
+        ("neighbors", {"positive": [{"text": "a file"}]}),
+        ("similarity", {"first": {"text": "a file"}, "second": {"document": "files/00"}}),
+        ("recommend", {"liked": ["files/00"]}),
+    ):
+        assert client.post(f"/api/v1/{path}", json=asked).status_code == 503, path
+    for path in ("map/hits?q=file", "documents/files/00/similar"):
+        assert client.get(f"/api/v1/{path}").status_code == 503, path
     # Documents are read, not searched for.
     assert client.get("/api/v1/documents/files/00").status_code == 200
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 import pytest
-from conftest import make_library
 from flask.testing import FlaskClient
+from hidden_documents import MARKERS, PUBLIC, build_hidden
 
-from ingest.documents import Document
-from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
-from pipeline.version.collection import CollectionFolder
 from search_api.keys import KeyStore
 from web import Settings, create_app
-
-# Each hidden document has all of these, and no other has any.
-MARKERS = ("zzident", "zztitle", "zzword", "zzfield", "zzvalue", "zzname", "zzlink", "zzother")
 
 QUERIES = (
     *("file", "read+a+file", "zzword", "zztitle", "zzwrod", "zzident/1", "quaternion", "zzname.3"),
@@ -44,23 +38,7 @@ OTHERS = (
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSettings) -> Path:
     folder = tmp_path_factory.mktemp("pages")
-    seen = [
-        Document(one.doc_id, one.title, one.text, metadata={**one.metadata, "level": "public"})
-        for one in make_library()
-    ]
-    hidden = [
-        Document(
-            f"zzident/{number}",
-            f"Zztitle {number}",
-            f"The zzword of the open file is read by the socket. The zzword socket {number} opens.",
-            url=f"https://zzlink.example/{number}",
-            metadata={"level": "secret", "zzfield": f"zzvalue{number}"},
-            names=(f"zzname.{number}", "quaternion"),
-        )
-        for number in range(12)
-    ]
-    build_version(CollectionFolder(folder, "mixed"), [*seen, *hidden], settings=tiny_settings)
-    build_version(CollectionFolder(folder, "zzother"), hidden, settings=tiny_settings)
+    build_hidden(folder, tiny_settings)
     return folder
 
 
@@ -68,7 +46,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory, tiny_settings: IndexSetti
 def client(data_dir: Path) -> FlaskClient:
     """Somebody who signed in with a key bound to one collection and to a filter."""
     store = KeyStore(data_dir)
-    key = store.create("f", ["search"], collections=["mixed"], filter="level:public")[1]
+    key = store.create("f", ["search"], collections=["mixed"], filter=PUBLIC)[1]
     client = create_app(Settings(data_dir, "mixed", keys_required=True)).test_client()
     client.post("/sign-in", data={"key": key}, headers={"Origin": "http://localhost"})
     return client
@@ -102,3 +80,27 @@ def test_whoever_may_see_it_all_does(data_dir: Path) -> None:
     for path in ("/?q=zzword", "/lenses?q=zzword", "/words?q=zzword", "/map?q=zzword"):
         assert "zztitle" in client.get(path).text.lower(), path
     assert "zzother" in client.get("/").text
+
+
+# Pages that tell nothing of documents, or that somebody who may only search does not get.
+OF_NO_DOCUMENT = {"static", "contract.contract_page", "sign_in.sign_in_page", "sign_in.sign_in"}
+
+
+def test_every_page_is_tried(client: FlaskClient) -> None:
+    """A page that is added is one more entry above, or refused to those who may only search."""
+    app = client.application
+    urls = app.url_map.bind("localhost")
+    tried = {urls.match(urlsplit(one.format("x")).path)[0] for one in (*PLACES, *OTHERS)}
+    # The API's operations have a test of their own.
+    left = [
+        rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint not in tried | OF_NO_DOCUMENT and not rule.endpoint.startswith("api.")
+    ]
+    for rule in left:
+        path = re.sub(r"<[^>]+>", "zzident", rule.rule)
+        for method in (rule.methods or set()) & {"GET", "POST"}:
+            answer = client.open(path, method=method, headers={"Origin": "http://localhost"})
+            assert answer.status_code in {303, 403}, (rule.endpoint, answer.status_code)
+            for marker in MARKERS:
+                assert marker == "zzident" or marker not in answer.text.lower(), rule.endpoint

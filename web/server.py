@@ -95,6 +95,8 @@ def serve_forever(
         "worker_class": BoundedWorker,
         "timeout": _WORKER_TIMEOUT_S,
         "graceful_timeout": _GRACEFUL_TIMEOUT_S,
+        # Files go through the socket that does not wait for slow clients without end.
+        "sendfile": False,
         "limit_request_line": _MAX_REQUEST_LINE_BYTES,
         # What proxies say is for the application to believe, where it was told to.
         "forwarded_allow_ips": "",

@@ -30,7 +30,7 @@ __all__ = ["attribute_words"]
 _MOST_WORDS = 200
 _ROUNDING = 1e-5
 # Passages a transformer reads before the time is looked at; a tenth of a second or so each.
-_READ_AT_ONCE = 16
+_READ_AT_ONCE = 8
 
 
 def attribute_words(
@@ -77,6 +77,7 @@ def attribute_words(
         if isinstance(scorer, KeywordScorer):
             by_stem = scorer.stem_scores(ranking.rows)
             for position, attribution in enumerate(found):
+                check_time()
                 shares = {stemmed: float(of[position]) for stemmed, of in by_stem.items()}
                 attribution.query[name] = shown[position].asked(shares, parsed.meaning, first_form)
             continue
@@ -85,6 +86,7 @@ def attribute_words(
         if isinstance(encoder, TermEncoder) and isinstance(scorer, VectorScorer):
             embeddings = version.vectors[name].vectors[ranking.rows]
             for position in speaking:
+                check_time()
                 one, raw = shown[position], float(ranking.raw[index, position])
                 if not steered:
                     read = parsed.read_by(name)
@@ -176,6 +178,7 @@ def _of_tokens(
         shares += read
     found = []
     for one, text, of_words in zip(shown, texts, shares, strict=True):
+        check_time()
         begin = len(text) - len(one.passage)
         entries = []
         for start, end, share in of_words:

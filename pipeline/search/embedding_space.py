@@ -24,6 +24,7 @@ from ingest.errors import QueryError
 from pipeline.search.signals import PassageScorer, VectorScorer
 from pipeline.search.spelling import similar_words
 from pipeline.search.steering import document_embedding
+from pipeline.search.time_limit import check_time
 from pipeline.version.open_version import SIGNALS, OpenVersion
 
 __all__ = [
@@ -40,6 +41,9 @@ POINT_KINDS = ("text", "document", "word")
 NEIGHBOR_KINDS = ("documents", "words")
 MAX_POINTS = 100
 _MAX_NEIGHBORS = 1000
+_TOLD_CHARACTERS = 100
+# Texts a transformer reads before the time is looked at; a tenth of a second each if long.
+_ENCODED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,11 @@ class EmbeddingSpace:
 
     def encode(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts as queries: float32, shape (n_texts, dimension), unit rows or all zero."""
-        return self._encoder.encode_queries(texts)
+        encoded = []
+        for begin in range(0, max(len(texts), 1), _ENCODED_AT_ONCE):
+            check_time()
+            encoded.append(self._encoder.encode_queries(texts[begin : begin + _ENCODED_AT_ONCE]))
+        return np.concatenate(encoded)
 
     def embed(self, point: Point) -> Embeddings:
         """Embed one thing.
@@ -139,6 +147,7 @@ class EmbeddingSpace:
         DocumentNotFoundError
             If there is no such document.
         """
+        check_time()
         if point.kind == "text":
             return cast("Embeddings", self.encode([point.value])[0])
         if point.kind == "document":
@@ -333,7 +342,7 @@ class EmbeddingSpace:
 
     def _unknown(self, word: str) -> str:
         similar = ", ".join(similar_words(word.lower(), self._words[0]))
-        return f"{self.encoder} does not know the word {word!r}" + (
+        return f"{self.encoder} does not know the word {word[:_TOLD_CHARACTERS]!r}" + (
             f"; similar ones: {similar}" if similar else ""
         )
 

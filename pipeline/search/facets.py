@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.search.answer import FacetValue
+from pipeline.search.time_limit import check_time
 from pipeline.version.metadata_columns import MetadataColumns
 
 __all__ = ["count_facets", "facet_fields"]
@@ -33,7 +34,8 @@ def count_facets(
         If the version does not hold such a field.
     """
     facets = {}
-    for name in fields:
+    for name in dict.fromkeys(fields):
+        check_time()
         column = metadata.column(name, parameter="facets")
         counted = column.counts(np.zeros(0, np.int64) if matching is None else matching)
         facets[name] = [FacetValue(value, count) for value, count in counted[:_N_VALUES]]

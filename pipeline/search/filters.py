@@ -6,6 +6,7 @@ NOT binds closest, then AND, then OR; conditions side by side are joined by AND.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import QueryError
+from pipeline.search.time_limit import check_time
 from pipeline.version.metadata_columns import MetadataColumns
 
 __all__ = ["Condition", "parse_filter"]
@@ -80,8 +82,7 @@ class AllOf:
 
     def rows(self, columns: MetadataColumns) -> NDArray[np.bool_]:
         """Where it holds."""
-        result: NDArray[np.bool_] = np.all([part.rows(columns) for part in self.parts], axis=0)
-        return result
+        return _joined(np.logical_and, self.parts, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,18 @@ class AnyOf:
 
     def rows(self, columns: MetadataColumns) -> NDArray[np.bool_]:
         """Where it holds."""
-        result: NDArray[np.bool_] = np.any([part.rows(columns) for part in self.parts], axis=0)
-        return result
+        return _joined(np.logical_or, self.parts, columns)
+
+
+def _joined(
+    join: np.ufunc, parts: Sequence[Condition], columns: MetadataColumns
+) -> NDArray[np.bool_]:
+    # One after the other: a filter may hold hundreds, and an index millions of documents.
+    result = parts[0].rows(columns)
+    for part in parts[1:]:
+        check_time()
+        result = join(result, part.rows(columns))
+    return result
 
 
 def parse_filter(text: str) -> Condition:

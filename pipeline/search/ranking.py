@@ -30,6 +30,7 @@ from pipeline.search.fusion import (
 from pipeline.search.query import RESULT_WINDOW
 from pipeline.search.regularization import N_REGULARIZED, regularization, similarities
 from pipeline.search.signals import Candidates, PassageScorer, Scorer
+from pipeline.search.time_limit import check_time
 from pipeline.version.vector_index import VectorIndex
 
 __all__ = ["DEPTH", "EVERYTHING", "Ranking", "Retrieval", "retrieve"]
@@ -317,7 +318,10 @@ def retrieve(
     defaults
         Weights where ``weights`` is ``None``.
     """
-    candidates = {name: scorer.candidates(DEPTH, allowed) for name, scorer in scorers.items()}
+    candidates = {}
+    for name, scorer in scorers.items():
+        check_time()
+        candidates[name] = scorer.candidates(DEPTH, allowed)
     head = _head(candidates.values(), exactness, allowed)
     raw = _raw_scores(scorers, head)
     normalizations = tuple(fit_normalization(fusion, values) for values in raw)
@@ -365,7 +369,11 @@ def _confidence(
 
 
 def _raw_scores(scorers: Mapping[str, Scorer], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.stack([scorer.scores(rows) for scorer in scorers.values()])
+    raw = []
+    for scorer in scorers.values():
+        check_time()
+        raw.append(scorer.scores(rows))
+    return np.stack(raw)
 
 
 def _add_up(

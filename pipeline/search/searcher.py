@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -41,6 +42,7 @@ from pipeline.search.signals import Scorer, scorers_for, weighted_signals
 from pipeline.search.steering import Steering, steering_of
 from pipeline.search.stopwatch import Stopwatch
 from pipeline.search.suggesting import Suggester, Suggestion, table_within
+from pipeline.search.time_limit import time_limited
 from pipeline.version.collection import (
     DEFAULT_COLLECTION,
     CollectionFolder,
@@ -202,7 +204,9 @@ class Searcher:
         """Load every model, so that the first query is as fast as the rest."""
         if self._reader.speller is not None:
             self._reader.speller.warm()
-        self.search(Query("warm up", k=1))
+        # However little time the request has for which it is opened.
+        with time_limited(math.inf):
+            self.search(Query("warm up", k=1))
 
     def document(self, doc_id: str) -> Document:
         """One document.

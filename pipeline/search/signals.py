@@ -18,6 +18,7 @@ from ingest.errors import QueryError
 from pipeline.search.query import Query
 from pipeline.search.query_text import ParsedText
 from pipeline.search.steering import Steering
+from pipeline.search.time_limit import check_time
 from pipeline.version.keyword_index import KeywordIndex, KeywordQuery
 from pipeline.version.open_version import OpenVersion, PassageTable
 from pipeline.version.vector_index import VectorIndex
@@ -208,6 +209,7 @@ class PassageScorer:
         # As many passages as that many documents have on average, to begin with.
         wanted = -(-depth * self._passages.n_passages // (len(offsets) - 1))
         while True:
+            check_time()
             # A document's later passages come after its best, so distinct documents, in order
             # of first appearance, are the nearest documents; ask for more until there are enough.
             passages, similarities = self._vectors.nearest(wanted, allowed_passages)
@@ -304,6 +306,7 @@ def scorers_for(
     """
     scorers: dict[str, Scorer] = {}
     for name in names:
+        check_time()
         if name == "bm25" and version.keywords is not None:
             scorers[name] = KeywordScorer(version.keywords, parsed.keywords)
             continue

@@ -18,6 +18,7 @@ from encoders.protocol import Embeddings
 from encoders.state import unit_rows
 from ingest.errors import DocumentNotFoundError, QueryError
 from pipeline.search.query import Query
+from pipeline.search.time_limit import check_time
 from pipeline.version.open_version import OpenVersion
 
 __all__ = ["Steering", "document_embedding", "steering_of"]
@@ -88,6 +89,7 @@ def document_embedding(version: OpenVersion, signal: str, row: int) -> Embedding
     float32, shape (dimension,)
         Of unit length, or all zero where the signal has none.
     """
+    check_time()
     vectors = version.vectors[signal].vectors
     begin, end = row, row + 1
     if version.manifest.signals[signal].rows == "passages":
