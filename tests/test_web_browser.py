@@ -144,6 +144,24 @@ def test_only_the_last_answer_counts(page: Any, library_address: str) -> None:
     assert late
 
 
+@pytest.mark.parametrize(
+    ("path", "script", "shown"),
+    [("/", "search.js", "li.hit"), ("/lenses", "lenses.js", ".lens-column")],
+)
+def test_what_was_typed_before_the_scripts_came_counts(
+    page: Any, library_address: str, path: str, script: str, shown: str
+) -> None:
+    held: list[Any] = []
+    page.route(f"**/js/{script}", lambda route: held.append(route))
+    with page.expect_request(f"**/js/{script}"):
+        page.goto(library_address + path, wait_until="commit")
+    page.locator("#q").fill("read a file")
+    held[0].continue_()
+    page.locator(shown).first.wait_for()
+    page.wait_for_url("**q=read+a+file")
+    assert page.locator("#q").input_value() == "read a file"
+
+
 def test_completions_are_a_combobox(page: Any, library_address: str) -> None:
     page.goto(library_address)
     box = page.get_by_role("combobox", name="Search default")

@@ -1,5 +1,7 @@
 // Live progress of what is indexed: told by the server, or asked for where it cannot tell.
 
+import { ask } from "./server.js";
+
 const POLL_MS = 1500;
 const task = document.querySelector("[data-task]");
 
@@ -25,8 +27,9 @@ function collectionOnly() {
 
 async function poll() {
   try {
-    const reply = await fetch(task.dataset.poll);
+    const reply = await ask(task.dataset.poll);
     if (reply.ok && show(await reply.json())) return;
+    if (reply.status === 403 || reply.status === 404) return;
   } catch {
     // The server may be starting again.
   }
