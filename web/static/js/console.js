@@ -1,4 +1,4 @@
-// Live progress of what is indexed: told by the server, or asked for where it cannot tell.
+// The console: live progress of what is indexed, told by the server, or asked for where it cannot.
 
 import { ask } from "./server.js";
 
@@ -46,5 +46,11 @@ function listen() {
     if (events.readyState === EventSource.CLOSED) poll();
   });
 }
+
+// Comparing and checking versions takes seconds.
+document.addEventListener("submit", (event) => event.submitter?.setAttribute("aria-busy", "true"));
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
+});
 
 if (task && !["published", "failed"].includes(task.dataset.state)) listen();

@@ -27,10 +27,6 @@ export function setUpHits(box) {
       l: hit && (() => hit.querySelector("[data-steer=less]").click()),
       n: () => document.querySelector(".pages [rel=next]")?.click(),
       p: () => document.querySelector(".pages [rel=prev]")?.click(),
-      "/": () => {
-        box.focus();
-        box.select();
-      },
     }[event.key];
     if (!act) return;
     event.preventDefault();

@@ -90,12 +90,6 @@ export function liveForm({ path, part, shown = () => {} }) {
     if (pathOf(location) !== path) return;
     go(new URL(location.href), null);
   });
-  document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, textarea, select, dialog");
-    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    form.querySelector("input[type=text]").focus();
-  });
   // Something may have been typed while the scripts were on their way.
   const typed = [...form.querySelectorAll("input[type=text]")].some((one) => one.value !== one.defaultValue);
   if (typed) {
