@@ -19,8 +19,10 @@ export function setUpHits(box) {
     const titles = [...document.querySelectorAll(TITLES)];
     const hit = document.activeElement.closest(".hit");
     const at = hit ? titles.findIndex((title) => hit.contains(title)) : -1;
+    // Where the focus is put once something else was found.
+    const above = document.activeElement.id === "answer";
     const act = {
-      ArrowDown: hit && (() => titles[at + 1]?.focus()),
+      ArrowDown: above ? enterHits : hit && (() => titles[at + 1]?.focus()),
       ArrowUp: hit && (() => (titles[at - 1] ?? box).focus()),
       w: hit && (() => hit.querySelector(".why summary").click()),
       m: hit && (() => hit.querySelector("[data-steer=more]").click()),
