@@ -54,7 +54,7 @@ collections: setup ## Relevance over the public collections in $TRINE_COLLECTION
 soak: setup ## Long fault, fuzz and load runs
 	$(BIN)/pytest -m soak -s
 
-lighthouse: setup ## Measure the pages by Lighthouse, and how soon keystrokes are painted (needs npm)
+lighthouse: setup ## Measure the pages by Lighthouse, how soon keystrokes are painted, how a large map moves (needs npm)
 	npm ci --no-audit --no-fund --silent --prefix tests/lighthouse
 	$(BIN)/pytest -m lighthouse -s
 

@@ -151,6 +151,38 @@ def test_places_and_the_way_out_are_shown_to_those_who_may_use_them(data_dir: Pa
     assert "/sign-out" not in _closed(data_dir, keys_required=False).get("/").text
 
 
+def test_a_key_that_only_administers_is_led_to_the_console(data_dir: Path) -> None:
+    client = _closed(data_dir)
+    signed = _sign_in(client, _key(data_dir, "admin"), to="/")
+    start = client.get(signed.headers["Location"])
+    assert (start.status_code, start.headers["Location"]) == (303, "/console")
+    console = client.get("/console")
+    assert console.status_code == 200
+    places = re.search(r'<nav class="places".*?</nav>', console.text, re.DOTALL)
+    assert places is not None
+    assert re.findall(r">(\w+)</a>", places[0]) == ["Console"]
+    assert client.get("/lenses?q=file").status_code == 403
+
+
+def test_judging_is_shown_to_who_may_search_and_write(data_dir: Path) -> None:
+    shown = {}
+    for scopes in (("search",), ("search", "write"), ("write", "admin")):
+        client = _closed(data_dir)
+        _sign_in(client, _key(data_dir, *scopes))
+        page = client.get("/console" if "admin" in scopes else "/")
+        shown[scopes] = ">Judge</a>" in page.text
+    assert shown == {("search",): False, ("search", "write"): True, ("write", "admin"): False}
+
+
+def test_who_may_not_see_a_page_is_offered_to_sign_in(data_dir: Path) -> None:
+    client = _closed(data_dir, keys_required=False)
+    refused = client.get("/console?a=1&b=2")
+    assert refused.status_code == 403
+    assert 'href="/sign-in?next=%2Fconsole%3Fa%3D1%26b%3D2"' in refused.text
+    _sign_in(client, _key(data_dir))
+    assert "/sign-in" not in client.get("/console").text
+
+
 def test_who_signed_in_sees_what_the_key_may_see(data_dir: Path) -> None:
     client = _closed(data_dir)
     _sign_in(client, _key(data_dir, filter="subject:time"))

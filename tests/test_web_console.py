@@ -271,8 +271,8 @@ def test_indexing_again_in_a_browser(browser: Any, folder: CollectionFolder, how
         page.locator("[data-task]").wait_for()
         indexing = threading.Thread(target=Indexer(folder.data_dir).look)
         indexing.start()
-        # The page notices by itself.
-        page.locator("tr[data-version]").nth(2).wait_for()
+        # The page notices by itself, once a version is built.
+        page.locator("tr[data-version]").nth(2).wait_for(timeout=120_000)
         indexing.join()
         page.get_by_role("button", name=re.compile("^Activate")).first.click()
         page.locator("tr.current").wait_for()

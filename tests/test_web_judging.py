@@ -248,4 +248,6 @@ def test_keys_judge(browser: Any, address: str, folder: JudgmentFolder) -> None:
     page.keyboard.press("n")
     page.locator(".candidate").nth(1).locator("[aria-pressed=true]").wait_for()
     assert list(folder.read().of_query("file").values()) == [1, 0]
+    page.keyboard.press("/")
+    assert page.locator("#q").evaluate("box => box === document.activeElement")
     page.close()

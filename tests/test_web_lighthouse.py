@@ -1,13 +1,17 @@
 # ruff: noqa: ANN401  (Playwright may be absent)
 """How fast the pages are in a browser (make lighthouse): figures of this machine, as it is now."""
 
+import base64
 import json
 import os
 import shutil
+import statistics
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import CHROMIUM
 
@@ -23,6 +27,33 @@ new PerformanceObserver((list) => {
     if (entry.interactionId) window.longest = Math.max(window.longest, entry.duration);
   }
 }).observe({ type: "event", durationThreshold: 16, buffered: true });
+"""
+
+
+# Moves the map in every frame for three seconds: how long each frame took, and its drawing.
+MOVE = """
+(what) => new Promise((done) => {
+  const sheet = document.querySelector("[data-map]");
+  const canvas = sheet.querySelector("canvas");
+  const box = canvas.getBoundingClientRect();
+  const [intervals, drawn] = [[], []];
+  let [began, last] = [null, null];
+  const step = (now) => {
+    began ??= now;
+    if (last !== null) intervals.push(now - last);
+    last = now;
+    drawn.push(Number(sheet.dataset.drawnMs));
+    if (now - began > 3000) return done([intervals, drawn]);
+    const at = { clientX: box.left + box.width * (0.5 + 0.2 * Math.sin(now / 300)),
+      clientY: box.top + box.height * (0.5 + 0.2 * Math.cos(now / 400)) };
+    const event = what === "pan"
+      ? new PointerEvent("pointermove", { ...at, pointerId: 1, pointerType: "mouse" })
+      : new WheelEvent("wheel", { ...at, deltaY: 40 * Math.sin(now / 500), cancelable: true });
+    canvas.dispatchEvent(event);
+    requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+})
 """
 
 
@@ -72,6 +103,55 @@ def test_a_keystroke_is_painted_at_once(browser: Any, library_address: str) -> N
     page.close()
     print(f"longest interaction to next paint: {longest:.0f} ms")
     assert longest < 200
+
+
+def test_a_large_map_moves_smoothly(browser: Any, library_address: str) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.route("**/api/v1/map?*", with_points(100_000))
+    page.goto(library_address + "/map?q=file")
+    page.locator("[data-map][data-drawn-ms]").wait_for()
+    box = page.locator("canvas.picture").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    told = {}
+    for what in ("pan", "zoom"):
+        intervals, drawn = page.evaluate(MOVE, what)
+        told[what] = statistics.median(intervals)
+        p95 = statistics.quantiles(intervals, n=20)[-1]
+        print(
+            f"{what} of 100,000 points: {len(intervals)} frames, {told[what]:.1f} ms between two at"
+            f" the median, {p95:.1f} at p95; drawn in {statistics.median(drawn):.1f} ms"
+        )
+        page.mouse.up()
+    page.close()
+    assert max(told.values()) < 50
+
+
+def with_points(n: int) -> Callable[[Any], None]:
+    """Answer what a map's points are with many more of them, in eighteen clusters."""
+    generator = np.random.default_rng(1)
+    clusters = generator.integers(0, 18, n).astype(np.uint8)
+    middles = generator.uniform(9_000, 56_000, (18, 2))
+    places = middles[clusters] + generator.normal(0, 2_500, (n, 2))
+    positions = np.clip(places, 0, 65_533).astype("<u2")
+
+    def answer(route: Any) -> None:
+        told = route.fetch().json()
+        named = [
+            {
+                "cluster": number,
+                "terms": [f"words {number}", "others"],
+                "n_documents": int((clusters == number).sum()),
+                "x": float(x),
+                "y": float(y),
+            }
+            for number, (x, y) in enumerate(middles)
+        ]
+        points = {"positions": positions.tobytes(), "clusters": clusters.tobytes()}
+        written = {name: base64.b64encode(content).decode() for name, content in points.items()}
+        route.fulfill(json={**told, **written, "n_documents": n, "named": named})
+
+    return answer
 
 
 if shutil.which("npm") is None:

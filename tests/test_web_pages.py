@@ -243,7 +243,8 @@ def test_markup_in_everything_stays_text(build: Callable[..., Searcher], tmp_pat
 
 def test_only_web_addresses_are_links() -> None:
     assert safe_link("https://example.org/x") == "https://example.org/x"
-    for url in ("javascript:alert(1)", "data:text/html,x", "//example.org", "u", "", None, "http:"):
+    bad = ("javascript:alert(1)", "data:text/html,x", "//example.org", "u", "", None, "http:")
+    for url in (*bad, "https://a.example\u202emoc.elgoog//:", "https://a.example/\x1b[1m"):
         assert safe_link(url) is None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, redirect, request, url_for
 from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -21,7 +21,14 @@ import search_api.routes
 from ingest.errors import QueryError
 from pipeline.version.collection import DEFAULT_COLLECTION, default_data_dir
 from search_api import rate_limits
-from search_api.access import Access, UnauthorizedError, key_of_request, require, shows_key
+from search_api.access import (
+    Access,
+    UnauthorizedError,
+    key_of_request,
+    may,
+    require,
+    shows_key,
+)
 from search_api.contract import PREFIX
 from search_api.observing import Observing
 from search_api.problems import INTERNAL_ERROR, problem_of, problem_response
@@ -57,7 +64,7 @@ _STATIC_MAX_AGE_S = 31_536_000
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _PREFLIGHT_MAX_AGE_S = 600
 # Blueprints whose every route says itself what it needs.
-_WITH_SCOPES = frozenset({"api", "writing", "sign_in"})
+_WITH_SCOPES = frozenset({"api", "console", "writing", "sign_in"})
 # What tells nothing of documents; of it, what is asked all the time and costs nothing.
 _PUBLIC = frozenset({"static", "contract.contract_page", "pages.problem_kind_page"})
 _UNCOUNTED = frozenset({"static", "api.live", "api.ready"})
@@ -187,11 +194,16 @@ def handle_error(error: Exception) -> BaseResponse | HTTPException:
     return problem_page(problem, template="problem_part.html" if is_part else "problem.html")
 
 
-def _require_key_for_pages() -> None:
+def _require_key_for_pages() -> BaseResponse | None:
     """Let nobody see a page who may not search; the API's operations each ask for themselves."""
     is_public = request.endpoint is None or request.endpoint in _PUBLIC
-    if not (is_public or request.blueprint in _WITH_SCOPES or request.method == "OPTIONS"):
-        require("search")
+    if is_public or request.blueprint in _WITH_SCOPES or request.method == "OPTIONS":
+        return None
+    # The start page is where one gets by signing in, and by the name above every page.
+    if request.endpoint == "pages.search_page" and not may("search") and may("admin"):
+        return redirect(url_for("console.console_page"), 303)
+    require("search")
+    return None
 
 
 def _is_uncounted() -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, Response, current_app, make_response, redirect, request
+from flask import Blueprint, Flask, Response, current_app, jsonify, make_response, redirect, request
 
 from ingest.errors import QueryError, TrineError
 from pipeline.encoding.upkeep import (
@@ -133,6 +133,16 @@ def reindex() -> Response:
     suffix = urlencode({"task": task.task})
     address = asked.address()
     return _to(f"{address}{'&' if '?' in address else '?'}{suffix}")
+
+
+@blueprint.get("/console/tasks/<task>")
+def progress(task: str) -> Response:
+    """Tell how far a task is now."""
+    require("admin")
+    folder, _ = _place()
+    response = jsonify(task_json(folder, found_task(folder, task)))
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @blueprint.get("/console/tasks/<task>/events")

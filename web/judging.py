@@ -39,13 +39,18 @@ blueprint = Blueprint("judging", __name__)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A document to judge; ``relevance`` is ``None`` until somebody did."""
+    """A document to judge; ``relevance`` is ``None`` until somebody did.
+
+    ``cut_before`` and ``cut_after`` tell whether the passage goes on there.
+    """
 
     number: int
     doc_id: str
     title: str
     address: str
     runs: list[Run]
+    cut_before: bool
+    cut_after: bool
     relevance: int | None
 
 
@@ -192,6 +197,8 @@ def _candidate(number: int, hit: Hit, relevance: int | None, asked: PageRequest)
         title=readable(hit.title.strip() or hit.doc_id),
         address=asked.document_address(hit.doc_id, hit.passage.start, hit.passage.end),
         runs=tightened(runs_of(unwrapped(readable(excerpt.text)), excerpt.highlights)),
+        cut_before=excerpt.cut_before,
+        cut_after=excerpt.cut_after,
         relevance=relevance,
     )
 

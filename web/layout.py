@@ -26,8 +26,8 @@ PLACES = (
 )
 """Endpoint and name of each place, in their order; only those an application has are shown."""
 
-# The scope a place is for; search where none is named.
-_SCOPES = {"judging.judging_page": "write", "console.console_page": "admin"}
+# The scopes a place needs; search where none are named.
+_SCOPES = {"judging.judging_page": ("search", "write"), "console.console_page": ("admin",)}
 
 # Places that show the same query in another way.
 _TAKING_THE_QUERY = ("pages.search_page", "lenses.lenses_page", "map.map_page")
@@ -46,8 +46,7 @@ def navigation(asked: PageRequest) -> list[NavigationEntry]:
     """The places that are there for the asker; they keep the collection, and the query too."""
     entries = []
     for endpoint, label in PLACES:
-        is_there = endpoint in current_app.view_functions
-        if not (is_there and may(_SCOPES.get(endpoint, "search"))):
+        if not _is_for_asker(endpoint):
             continue
         kept = {"collection": asked.arguments.get("collection")}
         if endpoint in _TAKING_THE_QUERY:
@@ -56,6 +55,11 @@ def navigation(asked: PageRequest) -> list[NavigationEntry]:
         address = url_for(endpoint) + (f"?{pairs}" if pairs else "")
         entries.append(NavigationEntry(label, address, request.endpoint == endpoint))
     return entries
+
+
+def _is_for_asker(endpoint: str) -> bool:
+    needed = _SCOPES.get(endpoint, ("search",))
+    return endpoint in current_app.view_functions and all(may(scope) for scope in needed)
 
 
 def render_page(template: str, asked: PageRequest, **values: object) -> Response:

@@ -28,14 +28,18 @@ def readable(text: str) -> str:
 
 
 def safe_link(url: str | None) -> str | None:
-    """Return a document's own address when a browser may follow it: http and https alone.
+    r"""Return a document's own address when a browser may follow it: http and https alone.
+
+    What is invisible in it, as marks of direction are, would show another address than it is.
 
     Examples
     --------
     >>> safe_link("javascript:alert(1)"), safe_link("https://example.org/a")
     (None, 'https://example.org/a')
+    >>> safe_link("https://gro.elpmaxe\u202e/a") is None
+    True
     """
-    if url is None:
+    if url is None or not url.strip().isprintable():
         return None
     try:
         parts = urlsplit(url.strip())

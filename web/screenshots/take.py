@@ -32,8 +32,8 @@ class Shot:
 
 
 def _type(page: Page) -> None:
-    page.locator("#q").press_sequentially("read a fi", delay=20)
-    page.locator(".summary", has_text="read a file").wait_for()
+    page.locator("#q").press_sequentially("random n", delay=20)
+    page.locator(".summary", has_text="random number").wait_for()
     page.locator("#answer:not([aria-busy])").wait_for()
     page.wait_for_timeout(300)  # until it has faded in
     page.locator("#completions li").first.wait_for()
@@ -45,9 +45,8 @@ def _unfold(page: Page) -> None:
     page.locator(".reading-bert .level-5").first.wait_for()
 
 
-def _follow(page: Page) -> None:
-    page.locator(".lens-bm25 li").first.hover()
-    page.wait_for_timeout(300)  # until it has faded
+def _board(page: Page) -> None:
+    page.evaluate("scrollTo(0, document.querySelector('.remarks').offsetTop - 24)")
 
 
 def _drawn(page: Page) -> None:
@@ -59,16 +58,14 @@ SHOTS = {
     "search.png": Shot(SEARCH, DESK),
     "search-dark.png": Shot(SEARCH, DESK, "dark"),
     "why.png": Shot(SEARCH, {"width": 1280, "height": 1400}, before=_unfold),
-    "home.png": Shot("/", DESK),
     "typing.png": Shot("/", {"width": 1280, "height": 620}, before=_type),
     "lenses.png": Shot(LENSES, {"width": 1280, "height": 960}),
-    "lenses-dark.png": Shot(LENSES, {"width": 1280, "height": 960}, "dark", _follow),
     "map.png": Shot("/map?q=parse+a+date", DESK, before=_drawn),
     "judging.png": Shot("/judging?q=run+a+shell+command+and+get+its+output", DESK),
     "console.png": Shot("/console", DESK),
     "words.png": Shot("/words?q=socket", DESK),
     "phone.png": Shot(SEARCH, PHONE),
-    "phone-lenses.png": Shot(LENSES, PHONE, "dark"),
+    "phone-lenses.png": Shot(LENSES, PHONE, "dark", _board),
 }
 
 
@@ -109,7 +106,12 @@ def _shoot(address: str) -> None:
             args=["--no-sandbox", "--disable-quic", "--disable-background-networking"],
         )
         for name, shot in SHOTS.items():
-            page = browser.new_page(viewport=shot.size, color_scheme=shot.scheme)  # type: ignore[arg-type]
+            page = browser.new_page(
+                viewport=shot.size,  # type: ignore[arg-type]
+                color_scheme=shot.scheme,  # type: ignore[arg-type]
+                has_touch=shot.size is PHONE,
+                reduced_motion="reduce",
+            )
             page.goto(address + shot.path)
             page.evaluate("document.fonts.ready")
             shot.before(page)

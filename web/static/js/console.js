@@ -1,4 +1,6 @@
-// Live progress of what is indexed: told by the server, or asked for where it cannot tell.
+// The console: live progress of what is indexed, told by the server, or asked for where it cannot.
+
+import { ask } from "./server.js";
 
 const POLL_MS = 1500;
 const task = document.querySelector("[data-task]");
@@ -25,8 +27,9 @@ function collectionOnly() {
 
 async function poll() {
   try {
-    const reply = await fetch(task.dataset.poll);
+    const reply = await ask(task.dataset.poll);
     if (reply.ok && show(await reply.json())) return;
+    if (reply.status === 403 || reply.status === 404) return;
   } catch {
     // The server may be starting again.
   }
@@ -43,5 +46,11 @@ function listen() {
     if (events.readyState === EventSource.CLOSED) poll();
   });
 }
+
+// Comparing and checking versions takes seconds.
+document.addEventListener("submit", (event) => event.submitter?.setAttribute("aria-busy", "true"));
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
+});
 
 if (task && !["published", "failed"].includes(task.dataset.state)) listen();

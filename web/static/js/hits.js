@@ -19,18 +19,16 @@ export function setUpHits(box) {
     const titles = [...document.querySelectorAll(TITLES)];
     const hit = document.activeElement.closest(".hit");
     const at = hit ? titles.findIndex((title) => hit.contains(title)) : -1;
+    // Where the focus is put once something else was found.
+    const above = document.activeElement.id === "answer";
     const act = {
-      ArrowDown: hit && (() => titles[at + 1]?.focus()),
+      ArrowDown: above ? enterHits : hit && (() => titles[at + 1]?.focus()),
       ArrowUp: hit && (() => (titles[at - 1] ?? box).focus()),
       w: hit && (() => hit.querySelector(".why summary").click()),
       m: hit && (() => hit.querySelector("[data-steer=more]").click()),
       l: hit && (() => hit.querySelector("[data-steer=less]").click()),
       n: () => document.querySelector(".pages [rel=next]")?.click(),
       p: () => document.querySelector(".pages [rel=prev]")?.click(),
-      "/": () => {
-        box.focus();
-        box.select();
-      },
     }[event.key];
     if (!act) return;
     event.preventDefault();

@@ -66,14 +66,15 @@ export function liveForm({ path, part, shown = () => {} }) {
     show(address, record);
   }
 
-  form.addEventListener("input", (event) => {
-    if (event.isComposing) return;
+  function askSoon() {
     clearTimeout(pause);
     pause = setTimeout(() => {
       const address = addressOf();
       if (address.href !== last) show(address, "type");
     }, PAUSE_MS);
-  });
+  }
+
+  form.addEventListener("input", (event) => event.isComposing || askSoon());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     show(addressOf(), "push");
@@ -89,10 +90,10 @@ export function liveForm({ path, part, shown = () => {} }) {
     if (pathOf(location) !== path) return;
     go(new URL(location.href), null);
   });
-  document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, textarea, select, dialog");
-    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    form.querySelector("input[type=text]").focus();
-  });
+  // Something may have been typed while the scripts were on their way.
+  const typed = [...form.querySelectorAll("input[type=text]")].some((one) => one.value !== one.defaultValue);
+  if (typed) {
+    last = null;
+    askSoon();
+  }
 }

@@ -8,8 +8,10 @@ export class Labels {
   #names = [];
   #marks = [];
 
-  constructor(place) {
+  /** `tools` lie above the picture, too: nothing is written below them. */
+  constructor(place, tools) {
     this.place = place;
+    this.tools = tools;
   }
 
   setClusters(named) {
@@ -50,7 +52,9 @@ export class Labels {
 
   /** Put every label where its place is now; what would lie on another is not shown. */
   arrange(view, width, height) {
-    const taken = [];
+    const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = this.tools;
+    const taken = [{ left: offsetLeft, top: offsetTop, right: offsetLeft + offsetWidth,
+      bottom: offsetTop + offsetHeight }];
     for (const label of [...this.#marks, ...this.#names]) {
       const middle = label.x * view.scale + view.x;
       // What lies within the window is named within it.

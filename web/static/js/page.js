@@ -1,4 +1,4 @@
-// What every page does: the theme, the keyboard help.
+// What every page does: the theme, the keyboard help, the way to the search box.
 
 import { isTyping, onKey } from "./keys.js";
 
@@ -53,5 +53,12 @@ function setUpHelp(button, dialog) {
   });
 }
 
+onKey("/", (event) => {
+  const box = document.getElementById("q");
+  if (!box || isTyping(event)) return;
+  event.preventDefault();
+  box.focus();
+  box.select();
+});
 setUpTheme(document.querySelector("[data-theme-switch]"));
 setUpHelp(document.querySelector("[data-help]"), document.querySelector("dialog.help"));

@@ -13,7 +13,8 @@ const form = document.getElementById("search");
 const box = document.getElementById("q");
 const place = document.getElementById("answer");
 let pause = null;
-let searched = box.value.trim();
+// What the page was made for: something else may have been typed while the scripts were on their way.
+let searched = box.defaultValue.trim();
 
 const collection = () => new FormData(form).get("collection") ?? "";
 
@@ -123,4 +124,5 @@ onShown(() => {
   box.required = !document.querySelector("input[form=search][name=like]");
 });
 setUpHits(box);
-if (document.activeElement === box && !box.value) list.offer();
+if (document.activeElement === box && (!box.value || box.value !== box.defaultValue)) list.offer();
+onTyped();
