@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from ingest.errors import TrineError
 from search_api.access import BAD_KEY, NO_KEY, Asker, ForbiddenError, UnauthorizedError, key_in
 from search_api.keys import KeyStore
-from search_api.problems import kind_of
+from search_api.problems import CHALLENGE, kind_of
 
 __all__ = ["KeyGate", "asker_in"]
 
@@ -100,6 +100,6 @@ async def _refuse(send: Send, error: TrineError) -> None:
         (b"content-length", str(len(body)).encode()),
     ]
     if kind.status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="Trine"'))
+        headers.append((b"www-authenticate", CHALLENGE.encode()))
     await send({"type": "http.response.start", "status": kind.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

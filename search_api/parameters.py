@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from ingest.errors import QueryError
 from pipeline.search.query import Query
-from search_api.request_models import InAddress, RankingParameters, Request, SearchParameters
+from search_api.request_fields import InAddress
+from search_api.request_models import RankingParameters, Request, SearchParameters
 from search_api.values import parameter_of, wrong_value
 
 __all__ = [

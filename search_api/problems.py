@@ -36,6 +36,7 @@ from search_api.request_ids import request_id
 
 __all__ = [
     "ALL_KINDS",
+    "CHALLENGE",
     "ERROR_KINDS",
     "HTTP_KINDS",
     "INTERNAL_ERROR",
@@ -53,6 +54,8 @@ __all__ = [
 ]
 
 _MEDIA_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="trine"'
+"""What a client is told that needs a key (RFC 6750)."""
 TOO_SLOW = (
     "The rest of the request did not come in time: send it again, all of it within ten seconds or "
     "at more than four kilobytes a second."
@@ -113,7 +116,7 @@ _HEADERS: Mapping[type[TrineError], tuple[tuple[str, str], ...]] = MappingProxyT
     {
         WriteLogFullError: (("Retry-After", "10"),),
         OverloadedError: (("Retry-After", "1"),),
-        UnauthorizedError: (("WWW-Authenticate", 'Bearer realm="trine"'),),
+        UnauthorizedError: (("WWW-Authenticate", CHALLENGE),),
     }
 )
 _IN_THE_LOG = "The server's log says what is wrong."

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationInfo,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.search.embedding_space import MAX_POINTS, NEIGHBOR_KINDS, Point
+from pipeline.search.embedding_space import NEIGHBOR_KINDS
 from pipeline.search.fusion import FUSIONS
-from pipeline.search.query import MAX_K, MAX_QUERY_CHARACTERS, MAX_STEERING, RESULT_WINDOW
+from pipeline.search.query import MAX_K, MAX_QUERY_CHARACTERS, RESULT_WINDOW
 from pipeline.search.suggesting import MAX_SUGGESTIONS
-from pipeline.version.open_version import SIGNALS
-from search_api.values import (
-    MAX_WEIGHT,
-    MIN_WEIGHT,
-    boolean_of_text,
-    collapse_of,
-    doc_ids_of,
-    explain_of,
-    integer_of_text,
-    names_of,
-    number_of_text,
-    point_of,
-    points_of,
-    rows_of,
-    same,
-    switch_or_number_of_text,
-    text_of,
-    weights_of,
-    wrong_value,
+from search_api.request_fields import (
+    ENCODERS,
+    Boolean,
+    Collapse,
+    DocIds,
+    Explain,
+    Integer,
+    Names,
+    Number,
+    OnePoint,
+    OptionalNumber,
+    OptionalText,
+    Points,
+    Rows,
+    SignalNames,
+    Text,
+    Weights,
+    within,
+    written_names,
 )
 
 __all__ = [
@@ -51,7 +40,6 @@ __all__ = [
     "BatchRequest",
     "CollectionRequest",
     "EncodeRequest",
-    "InAddress",
     "JudgeRequest",
     "JudgmentsImport",
     "MapDocumentsRequest",
@@ -67,7 +55,6 @@ __all__ = [
     "TaskRequest",
     "TasksRequest",
     "WriteRequest",
-    "within",
 ]
 
 MAX_BATCH = 100
@@ -76,169 +63,7 @@ MAX_TASKS = 1000
 MAX_WAIT_S = 60
 MAX_MAP_ROWS = 100
 _NAME_CHARACTERS = 1000
-
-
-def _enum(names: Iterable[str]) -> list[JsonValue]:
-    return list(names)
-
-
-def _checked(read: Callable[[object, str], object]) -> BeforeValidator:
-    """Check a field by a function that knows its name, and tells what is wrong in our words."""
-
-    def check(value: object, info: ValidationInfo) -> object:
-        return None if value is None else read(value, info.field_name or "value")
-
-    return BeforeValidator(check)
-
-
-def within(least: float, most: float) -> AfterValidator:
-    """Check a field's bounds, a number's, and tell in our words what is wrong."""
-
-    def check(value: float, info: ValidationInfo) -> float:
-        if not least <= value <= most:
-            name = info.field_name or "value"
-            raise wrong_value(name, value, f"a number from {least:g} to {most:g}")
-        return value
-
-    return AfterValidator(check)
-
-
-@dataclass(frozen=True, slots=True)
-class InAddress:
-    """How a field is written in the query string, where that differs from JSON.
-
-    Parameters
-    ----------
-    schema
-        JSON schema of what stands there.
-    read
-        From the text and the parameter's name to what the model checks; what cannot be read
-        stays text, and the model refuses it.
-    repeated
-        Whether the parameter may be given several times, each time one entry.
-    """
-
-    schema: Mapping[str, object]
-    read: Callable[[str, str], object] = same
-    repeated: bool = False
-
-
-_TEXT = InAddress({"type": "string"})
-_NAMES = InAddress({"type": "array", "items": {"type": "string"}})
-_IDS = InAddress({"type": "array", "items": {"type": "string"}}, repeated=True)
-_SWITCH_SCHEMA = {"type": "string", "enum": ["true", "false", "1", "0"]}
-_ENCODERS = _enum(name for name in SIGNALS if name != "bm25")
-_SIGNAL_NAMES = {"type": "string", "enum": list(SIGNALS)}
-_NAMES_SCHEMA = {
-    "anyOf": [
-        {"type": "array", "items": {"type": "string"}},
-        {"type": "string", "description": "The same, separated by commas."},
-    ]
-}
-_WEIGHT_SCHEMA = {
-    "anyOf": [
-        {
-            "type": "object",
-            "additionalProperties": {"type": "number", "minimum": 0},
-            "propertyNames": {"enum": list(SIGNALS)},
-        },
-        {"type": "string", "description": "`bm25:0.3,bert:0.5`, or such an object as text."},
-    ]
-}
-_POINT_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "minLength": 1, "description": "A word."},
-        {
-            "type": "object",
-            "properties": {
-                kind: {"type": "string", "minLength": 1} for kind in ("text", "document", "word")
-            }
-            | {
-                "weight": {
-                    "type": "number",
-                    "minimum": MIN_WEIGHT,
-                    "maximum": MAX_WEIGHT,
-                    "default": 1,
-                }
-            },
-            "oneOf": [{"required": [kind]} for kind in ("text", "document", "word")],
-            "additionalProperties": False,
-        },
-    ]
-}
-_POINTS_SCHEMA = {"type": "array", "items": _POINT_SCHEMA, "maxItems": MAX_POINTS}
-
 _COLLECTION = "The collection; the server's when left out."
-
-Text = Annotated[str, _checked(text_of), _TEXT]
-OptionalText = Annotated[str | None, _checked(text_of), _TEXT]
-Integer = Annotated[int, InAddress({"type": "integer"}, integer_of_text)]
-Number = Annotated[float, InAddress({"type": "number"}, number_of_text)]
-OptionalNumber = Annotated[float | None, InAddress({"type": "number"}, number_of_text)]
-Boolean = Annotated[bool, InAddress(_SWITCH_SCHEMA, boolean_of_text)]
-Names = Annotated[tuple[str, ...], _checked(names_of), WithJsonSchema(_NAMES_SCHEMA), _NAMES]
-SignalNames = Annotated[
-    tuple[str, ...] | None,
-    _checked(names_of),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "array", "items": _SIGNAL_NAMES, "minItems": 1},
-                {"type": "string", "description": "The same, separated by commas."},
-            ]
-        }
-    ),
-    InAddress({"type": "array", "items": _SIGNAL_NAMES}),
-]
-Rows = Annotated[
-    tuple[int, ...],
-    _checked(rows_of),
-    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0}}),
-    InAddress({"type": "array", "items": {"type": "integer", "minimum": 0}}),
-]
-DocIds = Annotated[
-    tuple[str, ...],
-    _checked(doc_ids_of),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "array", "items": {"type": "string"}, "maxItems": MAX_STEERING},
-                {"type": "string", "description": "One id."},
-            ]
-        }
-    ),
-    _IDS,
-]
-Weights = Annotated[
-    dict[str, float] | None,
-    _checked(weights_of),
-    WithJsonSchema(_WEIGHT_SCHEMA),
-    InAddress({"type": "string"}),
-]
-Explain = Annotated[
-    bool | str,
-    _checked(explain_of),
-    WithJsonSchema({"enum": [True, False, "words"]}),
-    InAddress({"type": "string", "enum": ["true", "false", "1", "0", "words"]}, boolean_of_text),
-]
-Collapse = Annotated[
-    bool | float,
-    _checked(collapse_of),
-    WithJsonSchema(
-        {"anyOf": [{"type": "boolean"}, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]}
-    ),
-    InAddress(
-        {
-            "anyOf": [
-                {"type": "string", "enum": ["true", "false"]},
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-            ]
-        },
-        switch_or_number_of_text,
-    ),
-]
-OnePoint = Annotated[Point, _checked(point_of), WithJsonSchema(_POINT_SCHEMA)]
-Points = Annotated[tuple[Point, ...], _checked(points_of), WithJsonSchema(_POINTS_SCHEMA)]
 
 
 def _nullable(schema: dict[str, Any]) -> None:
@@ -309,7 +134,7 @@ class RankingParameters(_Window):
     fusion: OptionalText = Field(
         None,
         description="How scores are joined; as the version says when left out.",
-        json_schema_extra={"enum": _enum(FUSIONS)},
+        json_schema_extra={"enum": written_names(FUSIONS)},
     )
     min_probability: OptionalNumber = Field(
         None,
@@ -441,7 +266,7 @@ class EncodeRequest(Place):
 
     texts: list[Text] = Field(description="The texts.", min_length=1, max_length=MAX_TEXTS)
     encoder: Text = Field(
-        "bert", description="Whose embeddings.", json_schema_extra={"enum": _ENCODERS}
+        "bert", description="Whose embeddings.", json_schema_extra={"enum": ENCODERS}
     )
 
 
@@ -455,7 +280,9 @@ class NeighborsRequest(Place):
     )
     negative: Points = Field((), description="What to subtract.")
     among: Text = Field(
-        "documents", description="What to find.", json_schema_extra={"enum": _enum(NEIGHBOR_KINDS)}
+        "documents",
+        description="What to find.",
+        json_schema_extra={"enum": written_names(NEIGHBOR_KINDS)},
     )
     k: Integer = Field(
         10, description="How many at most.", json_schema_extra={"minimum": 1, "maximum": MAX_K}
@@ -464,7 +291,7 @@ class NeighborsRequest(Place):
         None,
         description="Whose embeddings; when left out `word2vec` where words are given or looked "
         "for, `bert` otherwise.",
-        json_schema_extra={"enum": _ENCODERS},
+        json_schema_extra={"enum": ENCODERS},
     )
     exact: Boolean = Field(
         False,
@@ -479,7 +306,7 @@ class SimilarityRequest(Place):
     first: OnePoint = Field(description="As in `POST /neighbors`.")
     second: OnePoint = Field(description="As in `POST /neighbors`.")
     encoder: OptionalText = Field(
-        None, description="As in `POST /neighbors`.", json_schema_extra={"enum": _ENCODERS}
+        None, description="As in `POST /neighbors`.", json_schema_extra={"enum": ENCODERS}
     )
 
 

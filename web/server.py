@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
@@ -24,6 +21,7 @@ from search_api.observing import observer_of
 from search_api.snapshot import pool_of
 from search_api.writing import keeper_of
 from web.app import Settings, create_app
+from web.counters_folder import counters_folder
 from web.logs import ServerLogger, configure_logs
 from web.worker import BoundedWorker
 
@@ -75,45 +73,39 @@ def serve_forever(
     message.MAX_REQUEST_LINE = _MAX_REQUEST_LINE_BYTES
     configure_logs(log_format, log_queries=settings.observing.log_queries)
     # Where the workers' counters meet; also those of one, which may die and be replaced.
-    counters = Path(tempfile.mkdtemp(prefix="trine-metrics-"))
-    server = os.getpid()
-    observing = replace(settings.observing, metrics_folder=counters, server=server)
-    settings = replace(settings, observing=observing)
+    with counters_folder() as counters:
+        observing = replace(settings.observing, metrics_folder=counters, server=os.getpid())
+        settings = replace(settings, observing=observing)
 
-    def open_searcher(worker: BoundedWorker) -> None:
-        _open_default(worker.wsgi)
-        # Where anybody may hold a key that writes, the first write has it look.
-        may_write = settings.writable or settings.keys_required
-        keeper_of(worker.wsgi).start(at_once=may_write)
-        if worker.age == 1:
-            when_ready(url)
+        def open_searcher(worker: BoundedWorker) -> None:
+            _open_default(worker.wsgi)
+            # Where anybody may hold a key that writes, the first write has it look.
+            may_write = settings.writable or settings.keys_required
+            keeper_of(worker.wsgi).start(at_once=may_write)
+            if worker.age == 1:
+                when_ready(url)
 
-    options = {
-        "bind": f"fd://{listener.detach()}",
-        "workers": workers,
-        "threads": threads,
-        "worker_class": BoundedWorker,
-        "timeout": _WORKER_TIMEOUT_S,
-        "graceful_timeout": _GRACEFUL_TIMEOUT_S,
-        # Files go through the socket that does not wait for slow clients without end.
-        "sendfile": False,
-        "limit_request_line": _MAX_REQUEST_LINE_BYTES,
-        # What proxies say is for the application to believe, where it was told to.
-        "forwarded_allow_ips": "",
-        "forwarder_headers": "",
-        "loglevel": "warning",
-        "logger_class": ServerLogger,
-        "control_socket_disable": True,
-        "post_worker_init": open_searcher,
-        "worker_exit": lambda _server, worker: _close(worker.wsgi),
-        "child_exit": lambda _server, worker: forget_process(counters, worker.pid),
-    }
-    try:
+        options = {
+            "bind": f"fd://{listener.detach()}",
+            "workers": workers,
+            "threads": threads,
+            "worker_class": BoundedWorker,
+            "timeout": _WORKER_TIMEOUT_S,
+            "graceful_timeout": _GRACEFUL_TIMEOUT_S,
+            # Files go through the socket that does not wait for slow clients without end.
+            "sendfile": False,
+            "limit_request_line": _MAX_REQUEST_LINE_BYTES,
+            # What proxies say is for the application to believe, where it was told to.
+            "forwarded_allow_ips": "",
+            "forwarder_headers": "",
+            "loglevel": "warning",
+            "logger_class": ServerLogger,
+            "control_socket_disable": True,
+            "post_worker_init": open_searcher,
+            "worker_exit": lambda _server, worker: _close(worker.wsgi),
+            "child_exit": lambda _server, worker: forget_process(counters, worker.pid),
+        }
         _Server(settings, options).run()
-    finally:
-        # Workers, which are forks of this, come by here too.
-        if os.getpid() == server:
-            shutil.rmtree(counters, ignore_errors=True)
 
 
 def listen(host: str, port: int) -> socket.socket:
