@@ -420,7 +420,7 @@ def test_texts_run_their_own_way(browser: Any, tmp_path: Path, build: Any) -> No
         page.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 390, 320])
 def test_every_page_fits_its_window(browser: Any, library_address: str, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
