@@ -17,8 +17,8 @@ from search_api.metrics import current_metrics
 
 __all__ = ["ALWAYS_ANSWERED", "OverloadedError", "init_app", "turning_away"]
 
-ALWAYS_ANSWERED = frozenset({"api.live", "api.ready", "metrics"})
-"""Endpoints of those who watch."""
+ALWAYS_ANSWERED = frozenset({"api.live", "api.ready", "metrics", "static"})
+"""Endpoints of those who watch, and files without which a page cannot be read; they cost little."""
 
 _turned_away: ContextVar[bool] = ContextVar("trine_turned_away", default=False)
 

@@ -332,6 +332,26 @@ def test_a_server_that_is_away_is_told_of(browser: Any, library_address: str) ->
     page.close()
 
 
+def test_a_busy_server_is_asked_again(browser: Any, library_address: str) -> None:
+    page = browser.new_page()
+    page.goto(library_address + "/?q=clock")
+    before = ids(page)
+    busy = {"status": 503, "headers": {"Retry-After": "0"}, "body": "no room"}
+    page.route("**/parts/answer**", lambda route: route.fulfill(**busy), times=1)
+    page.locator("#q").fill("socket")
+    page.wait_for_url("**q=socket")
+    page.locator(".hit mark", has_text=re.compile("socket", re.IGNORECASE)).first.wait_for()
+    found = ids(page)
+    assert found != before
+    # One that stays busy is told of, above what was found before.
+    page.route("**/parts/answer**", lambda route: route.fulfill(**busy))
+    page.locator("#q").fill("timezone")
+    page.get_by_text("The server does not answer").wait_for()
+    assert ids(page) == found
+    assert page.get_by_text("no room").count() == 0
+    page.close()
+
+
 def test_a_theme_is_kept(page: Any, library_address: str) -> None:
     page.goto(library_address)
     color = "getComputedStyle(document.body).backgroundColor"
@@ -425,7 +445,7 @@ def test_texts_run_their_own_way(browser: Any, tmp_path: Path, build: Any) -> No
         page.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 390, 320])
 def test_every_page_fits_its_window(browser: Any, library_address: str, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()

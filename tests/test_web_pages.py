@@ -16,6 +16,7 @@ from pipeline.encoding.build import build_version
 from pipeline.encoding.settings import IndexSettings
 from pipeline.search.searcher import Searcher
 from pipeline.version.collection import CollectionFolder
+from search_api.overload import turning_away
 from web import Settings, create_app
 from web.page_request import PageRequest
 from web.plain_text import safe_link
@@ -246,6 +247,14 @@ def test_only_web_addresses_are_links() -> None:
     bad = ("javascript:alert(1)", "data:text/html,x", "//example.org", "u", "", None, "http:")
     for url in (*bad, "https://a.example\u202emoc.elgoog//:", "https://a.example/\x1b[1m"):
         assert safe_link(url) is None
+
+
+def test_a_busy_server_refuses_no_page_its_style(client: FlaskClient) -> None:
+    (style,) = re.findall(r'href="(/static/[^"]*/base\.css)"', client.get("/").text)
+    with turning_away():
+        assert client.get("/?q=file").status_code == 503
+        with client.get(style) as response:
+            assert response.status_code == 200
 
 
 def test_every_answer_forbids_what_is_not_ours(client: FlaskClient) -> None:

@@ -19,9 +19,7 @@ __all__ = ["Admission", "Decision"]
 # On average; the slowest of a hundred is measured to take not quite twice as long.
 _IN_ALL_S = 0.5
 # A handful of clients is not refused, however slow the machine, and waits a little longer then.
-# One browser opens six connections for what a page needs, and shows a page without its style, or
-# without its scripts, where one of them is refused.
-_LEAST_ROOM = 7
+_LEAST_ROOM = 5
 _LEAST_WAIT_S = 0.25
 _MOST_WAITING = 64
 _FIRST_GUESS_S = 0.03

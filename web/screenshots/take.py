@@ -32,8 +32,8 @@ class Shot:
 
 
 def _type(page: Page) -> None:
-    page.locator("#q").press_sequentially("random n", delay=20)
-    page.locator(".summary", has_text="random number").wait_for()
+    page.locator("#q").press_sequentially("file des", delay=20)
+    page.locator(".summary", has_text="file descriptor").wait_for()
     page.locator("#answer:not([aria-busy])").wait_for()
     page.wait_for_timeout(300)  # until it has faded in
     page.locator("#completions li").first.wait_for()

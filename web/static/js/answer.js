@@ -1,6 +1,6 @@
 // What was found: fetched as the server lays it out, shown in place of what was there before.
 
-import { ask, own, pathOf } from "./server.js";
+import { ask, isBusy, own, pathOf } from "./server.js";
 
 const PART = own("/parts/answer");
 // A reply within this many milliseconds comes without any sign of waiting.
@@ -54,6 +54,7 @@ export async function show(address, { record = "push", keep = null } = {}) {
     const asked = new URL(PART + address.search, location.href);
     if (record === "type" && keep === null) asked.searchParams.set("typing", "1");
     const reply = await ask(asked, { signal: mine.signal });
+    if (isBusy(reply)) throw new Error(reply.statusText);
     const text = await reply.text();
     if (current !== mine) return false;
     put(text, keep);
@@ -106,7 +107,7 @@ function put(text, keep) {
 }
 
 function putUnreachable(address) {
-  place.querySelector(".unreachable")?.remove();
+  for (const one of place.querySelectorAll(".unreachable, .skeleton")) one.remove();
   place.prepend(document.getElementById("unreachable").content.cloneNode(true));
   place.querySelector("[data-retry]").addEventListener("click", () => {
     show(address, { record: "none" });

@@ -1,6 +1,6 @@
 // A page with one form and what comes of it: typing asks anew, the address keeps up.
 
-import { ask, own, pathOf } from "./server.js";
+import { ask, isBusy, own, pathOf } from "./server.js";
 
 const PAUSE_MS = 250;
 
@@ -39,6 +39,7 @@ export function liveForm({ path, part, shown = () => {} }) {
     const slow = setTimeout(() => place.setAttribute("aria-busy", "true"), 140);
     try {
       const reply = await ask(own(part + address.search), { signal: mine.signal });
+      if (isBusy(reply)) throw new Error(reply.statusText);
       const text = await reply.text();
       if (current !== mine) return;
       place.innerHTML = text;
