@@ -49,6 +49,8 @@ HOMES = {
         "pipeline/version/document_store.py",
         "pipeline/version/query_log.py",
         "pipeline/version/write_log.py",
+        "pipeline/version/write_snapshot.py",
+        "pipeline/version/write_tables.py",
         "pipeline/encoding/embedding_cache.py",
     ),
     "flask": ("search_api/", "web/"),
