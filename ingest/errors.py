@@ -50,6 +50,9 @@ __all__ = [
 class TrineError(Exception):
     """Anything Trine raises on purpose; its message is one line meant for the user."""
 
+    parameter: str | None = None
+    """The offending parameter as the JSON API names it, where one is known."""
+
 
 class CorpusError(TrineError, ValueError):
     """A source cannot be read, or its content makes no sense; names file and line."""

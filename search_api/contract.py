@@ -193,7 +193,11 @@ class Operation:
             return from_arguments(model, request.args.to_dict(flat=False))
         body = JsonBody(model, MAX_BODY_BYTES).read()
         # Parameters stand in the body; what the address says as well must not be lost silently.
-        checked_names(request.args, ())
+        for name in request.args:
+            raise QueryError(
+                f"{name[:60]!r} stands in the query string: parameters stand in the body here",
+                parameter=name,
+            )
         return from_object(model, body)
 
 
@@ -274,6 +278,5 @@ def register(blueprint: Blueprint, operations: Operations) -> None:
 
 
 def _unsupported(wanted: str) -> UnsupportedBodyError:
-    return UnsupportedBodyError(
-        f"the body is {request.mimetype or 'of no stated type'!r}; send {wanted}"
-    )
+    given = repr(request.mimetype) if request.mimetype else "of no stated type"
+    return UnsupportedBodyError(f"the body is {given}; send {wanted}")

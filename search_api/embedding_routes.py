@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingest.errors import QueryError
+from ingest.errors import DocumentNotFoundError, QueryError
 from pipeline.search.embedding_space import EmbeddingSpace, Point, encoder_for
 from pipeline.search.query import MAX_QUERY_CHARACTERS
 from pipeline.search.searcher import Searcher
@@ -67,7 +67,7 @@ def neighbors(asked: NeighborsRequest) -> Answered:
     searcher = current_pool().get(asked.collection, asked.version)
     points = [*asked.positive, *asked.negative]
     space = searcher.space(_encoder(asked.encoder, points, asked.among))
-    _check_words(space, positive=asked.positive, negative=asked.negative)
+    _check_known(space, positive=asked.positive, negative=asked.negative)
     found = space.neighbors(
         asked.positive, asked.negative, among=asked.among, k=asked.k, exact=asked.exact
     )
@@ -97,7 +97,7 @@ def similarity(asked: SimilarityRequest) -> Answered:
     searcher = current_pool().get(asked.collection, asked.version)
     points: list[Point] = [asked.first, asked.second]
     space = searcher.space(_encoder(asked.encoder, points, "documents"))
-    _check_words(space, first=[asked.first], second=[asked.second])
+    _check_known(space, first=[asked.first], second=[asked.second])
     return Answered(lambda: {**_place(searcher, space), "similarity": space.similarity(*points)})
 
 
@@ -113,13 +113,17 @@ def _encoder(asked: str | None, points: Sequence[Point], among: str) -> str:
     return encoder_for(points, among) if asked is None else asked
 
 
-def _check_words(space: EmbeddingSpace, **given: Sequence[Point]) -> None:
-    """Say which parameter holds a word that is not known."""
+def _check_known(space: EmbeddingSpace, **given: Sequence[Point]) -> None:
+    """Say which parameter holds a word, or a document, that is not known."""
     for name, points in given.items():
         for point in points:
-            if point.kind == "word":
-                try:
-                    space.embed(point)
-                except QueryError as error:
-                    parameter = name if error.parameter == "word" else error.parameter
-                    raise QueryError(str(error), parameter=parameter) from error
+            if point.kind == "text":
+                continue
+            try:
+                space.embed(point)
+            except DocumentNotFoundError as error:
+                error.parameter = name
+                raise
+            except QueryError as error:
+                parameter = name if error.parameter == "word" else error.parameter
+                raise QueryError(str(error), parameter=parameter) from error

@@ -38,6 +38,7 @@ _WANTED = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "list_type": "an array",
+    "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
@@ -217,7 +218,8 @@ def _told(error: ErrorDetails, model: type[Request]) -> QueryError:
     parameter, kind, value = parameter_of(name), error["type"], error["input"]
     if kind == "missing":
         described = model.model_fields[parameter].description or ""
-        return QueryError(f"{name} is missing: {described.partition('.')[0]}", parameter=parameter)
+        hint = described.partition(".")[0]
+        return QueryError(f"{name} is missing: {hint[:1].lower()}{hint[1:]}", parameter=parameter)
     if kind == "string_unicode":
         return QueryError(
             f"{name} holds half a surrogate pair, not a character", parameter=parameter

@@ -64,7 +64,17 @@ TOO_SLOW = (
 
 
 class UnknownIndexError(IndexNotFoundError):
-    """A request names a collection or a version that is not there."""
+    """A request names a collection or a version that is not there.
+
+    Parameters
+    ----------
+    parameter
+        The parameter that names it; ``None`` where the address does.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class UnknownTaskError(TrineError, LookupError):
@@ -255,7 +265,7 @@ def problem_of(error: Exception) -> Problem:
                 "%s %s: %s (request %s)", request.method, quote(request.path), line, request_id()
             )
         headers = _HEADERS.get(type(error), getattr(error, "headers", ()))
-        return Problem(kind, kind.detail or line, getattr(error, "parameter", None), headers)
+        return Problem(kind, kind.detail or line, error.parameter, headers)
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = HTTP_KINDS.get(error.code) or ProblemKind(
             f"http-{error.code}", error.name, error.code

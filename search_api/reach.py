@@ -73,7 +73,9 @@ class Reach:
         """
         folder = self.folder(collection)
         if not folder.exists():
-            raise UnknownIndexError(f"there is no collection {folder.name!r}")
+            raise UnknownIndexError(
+                f"there is no collection {folder.name!r}", parameter="collection"
+            )
         return folder
 
     def state(self, collection: str | None = None) -> CollectionState:
@@ -118,5 +120,5 @@ class Reach:
         # One whose name is not allowed is refused as such, be it anybody's.
         CollectionFolder(self._pool.data_dir, name)
         if name not in mine:
-            raise UnknownIndexError(f"there is no collection {name!r}")
+            raise UnknownIndexError(f"there is no collection {name!r}", parameter="collection")
         return name

@@ -303,8 +303,8 @@ class NeighborsRequest(Place):
 class SimilarityRequest(Place):
     """Two texts, documents or words."""
 
-    first: OnePoint = Field(description="As in `POST /neighbors`.")
-    second: OnePoint = Field(description="As in `POST /neighbors`.")
+    first: OnePoint = Field(description="One of the two, written as in `POST /neighbors`.")
+    second: OnePoint = Field(description="The other one, written as in `POST /neighbors`.")
     encoder: OptionalText = Field(
         None, description="As in `POST /neighbors`.", json_schema_extra={"enum": ENCODERS}
     )

@@ -115,7 +115,7 @@ def _answer(wanted: SearchRequest, snapshot: Snapshot) -> dict[str, object]:
     name="recommend",
     summary="Recommend documents by what somebody liked",
     description="The mean of the liked documents' embeddings, moved away from the disliked ones "
-    "(Rocchio); none of them is found again.",
+    "(Rocchio); none of them is found again. One that is named twice counts once.",
     asks=RecommendRequest,
     answers=SearchAnswer,
     example=Example(asks={"liked": ["open", "json.load"], "disliked": ["time.sleep"], "k": 3}),
@@ -125,7 +125,9 @@ def recommend(asked: RecommendRequest) -> Answered:
     if not asked.liked:
         raise QueryError("liked is empty: name at least one document", parameter="liked")
     try:
-        query = query_of(asked, asked.q or "", like=asked.liked, unlike=asked.disliked)
+        # Somebody's last clicks may hold a document twice.
+        liked, disliked = (tuple(dict.fromkeys(ids)) for ids in (asked.liked, asked.disliked))
+        query = query_of(asked, asked.q or "", like=liked, unlike=disliked)
         searcher = current_pool().get(asked.collection, asked.version)
         content = searched(searcher, query).to_json()
     except QueryError as error:

@@ -125,10 +125,13 @@ class SearcherPool:
         except IndexNotFoundError as error:
             if version and folder.exists():
                 raise UnknownIndexError(
-                    f"collection {folder.name!r} has no version {version!r} (any more)"
+                    f"collection {folder.name!r} has no version {version!r} (any more)",
+                    parameter="version",
                 ) from error
             if collection:
-                raise UnknownIndexError(f"there is no collection {folder.name!r}") from error
+                raise UnknownIndexError(
+                    f"there is no collection {folder.name!r}", parameter="collection"
+                ) from error
             raise
 
     def with_reranking(self, query: Query) -> Query:

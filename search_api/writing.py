@@ -129,7 +129,7 @@ def delete_document(asked: WriteRequest, doc_id: str) -> Answered:
     """Delete one document, whether or not it is there."""
     folder = _folder(asked)
     if not (folder.exists() or WriteLog(folder).exists()):
-        raise UnknownIndexError(f"there is no collection {folder.name!r}")
+        raise UnknownIndexError(f"there is no collection {folder.name!r}", parameter="collection")
     return _accept(asked, [Write(checked_doc_id(doc_id), None)])
 
 

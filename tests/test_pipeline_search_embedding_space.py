@@ -227,3 +227,8 @@ def test_commands_show_neighbours_line_by_line(
 ) -> None:
     shown = _run(capsys, "neighbors", "file", "-k", "2", "--data-dir", str(library_data_dir))
     assert len(shown.splitlines()) == 2
+
+
+def test_several_words_are_told_to_be_a_text(searcher: Searcher) -> None:
+    with pytest.raises(QueryError, match="'open a file' is several words: give it as a text"):
+        searcher.space("word2vec").embed(Point("word", "open a file"))

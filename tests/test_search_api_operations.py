@@ -128,7 +128,8 @@ def test_what_several_collections_cannot_be_asked(
 
 
 def test_one_missing_collection_of_several_is_named(client: FlaskClient) -> None:
-    assert "'nope'" in _problem(client.get(f"{API}/search?q=x&collection=default,nope"), 404)
+    missing = client.get(f"{API}/search?q=x&collection=default,nope")
+    assert "'nope'" in _problem(missing, 404, "collection")
 
 
 # Batches
@@ -146,7 +147,40 @@ def test_each_query_of_a_batch_has_its_answer_or_its_problem(client: FlaskClient
     assert [entry["status"] for entry in entries] == [200, 400, 400, 404, 200]
     alone = _ok(client.post(f"{API}/search", json=queries[0]))
     assert entries[0]["answer"]["hits"] == alone["hits"]
-    assert [entry["problem"].get("parameter") for entry in entries[1:4]] == ["q", "color", None]
+    named = [entry["problem"].get("parameter") for entry in entries[1:4]]
+    assert named == ["q", "color", "collection"]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "status", "parameter", "told"),
+    [
+        ("search?q=x", {"q": "x"}, 400, "q", "parameters stand in the body"),
+        ("search/batch", {"queries": [{"q": "x"}, 5]}, 400, "queries", "it must be an object"),
+        ("similarity", {"first": "file"}, 400, "second", "second is missing: the other one"),
+        ("neighbors", {"positive": [{"document": "nope"}]}, 404, "positive", "'nope'"),
+        (
+            "neighbors",
+            {"positive": [{"text": "a"}], "negative": [{"document": "nope"}]},
+            *(404, "negative", "'nope'"),
+        ),
+    ],
+)
+def test_problems_say_where_to_look(
+    client: FlaskClient, path: str, asked: object, status: int, parameter: str, told: str
+) -> None:
+    assert told in _problem(client.post(f"{API}/{path}", json=asked), status, parameter)
+
+
+def test_a_body_of_no_stated_type_is_asked_for_one(client: FlaskClient) -> None:
+    assert "is of no stated type; send JSON" in _problem(client.post(f"{API}/search"), 415)
+
+
+def test_what_was_liked_twice_counts_once(client: FlaskClient) -> None:
+    def recommended(*liked: str) -> object:
+        asked = {"liked": [*liked], "disliked": ["time/01", "time/01"], "k": 5}
+        return _ok(client.post(f"{API}/recommend", json=asked))["hits"]
+
+    assert recommended("files/01", "text/02", "files/01") == recommended("files/01", "text/02")
 
 
 @pytest.mark.parametrize(

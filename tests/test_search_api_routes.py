@@ -154,9 +154,9 @@ def test_unknown_addresses_methods_collections_and_versions(client: FlaskClient)
     refused = client.delete(SEARCH)
     _assert_problem(refused, 405)
     assert "GET" in refused.headers["Allow"]
-    _assert_problem(client.get(SEARCH + "?q=file&collection=nope"), 404)
-    _assert_problem(client.get(SEARCH + "?q=file&version=nope"), 404)
-    _assert_problem(client.get(SEARCH + "?q=file&version=../../x"), 404)
+    _assert_problem(client.get(SEARCH + "?q=file&collection=nope"), 404, "collection")
+    _assert_problem(client.get(SEARCH + "?q=file&version=nope"), 404, "version")
+    _assert_problem(client.get(SEARCH + "?q=file&version=../../x"), 404, "version")
 
 
 def test_without_an_index_the_service_is_unavailable(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_without_an_index_the_service_is_unavailable(tmp_path: Path) -> None:
     problem = _assert_problem(client.get(SEARCH + "?q=file"), 503)
     assert "trine index" in problem["detail"]
     _assert_problem(client.get("/api/v1/health"), 503)
-    _assert_problem(client.get(SEARCH + "?q=file&collection=docs"), 404)
+    _assert_problem(client.get(SEARCH + "?q=file&collection=docs"), 404, "collection")
 
 
 def test_a_half_deleted_version_is_a_problem(copied_data_dir: Path) -> None:
@@ -235,7 +235,7 @@ def test_documents_by_odd_ids(build: Callable[..., Searcher], tmp_path: Path) ->
 def test_a_document_that_is_not_there(client: FlaskClient) -> None:
     _assert_problem(client.get("/api/v1/documents/nope"), 404)
     _assert_problem(client.get("/api/v1/documents/long?k=1"), 400, "k")
-    _assert_problem(client.get("/api/v1/documents/long?version=nope"), 404)
+    _assert_problem(client.get("/api/v1/documents/long?version=nope"), 404, "version")
 
 
 def test_json_never_holds_nan() -> None:

@@ -156,7 +156,7 @@ def test_what_cannot_be_put_is_refused(client: FlaskClient, copied_data_dir: Pat
         client.post(API + "/documents", data=b"\n" * 50_000_001, content_type=LINES), 413
     )
     assert "50,000,000 bytes" in detail
-    problem(client.delete(API + "/documents/x?collection=nope"), 404)
+    problem(client.delete(API + "/documents/x?collection=nope"), 404, "collection")
     problem(client.get(API + "/tasks/nope"), 404)
     problem(client.get(API + "/tasks?limit=1001"), 400, "limit")
     assert pending(copied_data_dir) == 0
@@ -216,7 +216,7 @@ def test_deeply_nested_metadata_is_text_or_refused(client: FlaskClient, depth: i
 
 def test_reading_the_sources_again(client: FlaskClient, copied_data_dir: Path) -> None:
     assert "no" in problem(client.post(API + "/reindex"), 409)
-    problem(client.post(API + "/reindex?collection=nope"), 404)
+    problem(client.post(API + "/reindex?collection=nope"), 404, "collection")
 
 
 def test_a_full_log_asks_for_patience(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from encoders.protocol import Embeddings, Encoder
 from encoders.state import unit_rows
 from encoders.term_encoder import TermEncoder
+from encoders.words import words
 from ingest.errors import QueryError
 from pipeline.search.signals import PassageScorer, VectorScorer
 from pipeline.search.spelling import similar_words
@@ -341,6 +342,8 @@ class EmbeddingSpace:
         return cast("Embeddings", unit_rows(encoder.vectors[row][None, :])[0])
 
     def _unknown(self, word: str) -> str:
+        if len(words(word)) > 1:
+            return f"{word[:_TOLD_CHARACTERS]!r} is several words: give it as a text"
         similar = ", ".join(similar_words(word.lower(), self._words[0]))
         return f"{self.encoder} does not know the word {word[:_TOLD_CHARACTERS]!r}" + (
             f"; similar ones: {similar}" if similar else ""
