@@ -83,6 +83,7 @@ async (rules) => {
 # What another theme can break.
 OF_COLOR = ["color-contrast", "link-in-text-block"]
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+NARROWEST = {"width": 320, "height": 568}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def test_no_page_without_a_good_result_breaks_a_rule(
 
 
 def violations_of(page: Any, known: dict[str, str], states: States, axe: str) -> dict[str, object]:
-    """Rules that states of pages break, and where: on a desk, by night, and on a phone."""
+    """Rules that states of pages break, and where; one of ours is that a page fits its window."""
     violations = {}
     for name, (path, steps) in states.items():
         page.set_viewport_size(DESK)
@@ -165,6 +166,9 @@ def violations_of(page: Any, known: dict[str, str], states: States, axe: str) ->
         found["night"] = page.evaluate(RUN, OF_COLOR)
         page.set_viewport_size(PHONE)
         found["phone by night"] = page.evaluate(RUN, [])
+        page.set_viewport_size(NARROWEST)
+        if page.evaluate("document.documentElement.scrollWidth") > NARROWEST["width"]:
+            found["narrowest"] = "wider than its window"
         if any(found.values()):
             violations[name] = found
     return violations

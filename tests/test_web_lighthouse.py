@@ -96,6 +96,7 @@ def test_a_keystroke_is_painted_at_once(browser: Any, library_address: str) -> N
     page.wait_for_url("**weights=*")
     page.goto(library_address + "/lenses?q=read+a+file")
     page.locator(".lens-column a").first.hover()
+    page.locator("#q").press("End")
     page.locator("#q").press_sequentially(" line", delay=60)
     page.wait_for_url("**q=read+a+file+line")
     page.wait_for_function("performance.now() > 0")
