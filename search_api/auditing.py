@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 import time
+import weakref
 from contextlib import suppress
 
 from ingest.errors import TrineError
@@ -29,7 +30,8 @@ _logger = logging.getLogger(__name__)
 class Auditor:
     """Looks again at one in a hundred queries, the first among them.
 
-    Starts its thread with the first of them, so it may be made before a fork.
+    Starts its thread with the first of them, so it may be made before a fork; the thread ends with
+    it, and keeps nothing alive.
 
     Parameters
     ----------
@@ -40,43 +42,57 @@ class Auditor:
     """
 
     def __init__(self, metrics: Metrics, *, one_in: int = SAMPLED_ONE_IN) -> None:
-        self._metrics = metrics
         self._one_in = one_in
         self._n_seen = 0
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        # One at a time: what waits keeps its version open.
-        self._sampled: queue.Queue[tuple[Searcher, str] | None] = queue.Queue(maxsize=1)
-        self._thread: threading.Thread | None = None
+        self._work = _Work(metrics)
+        weakref.finalize(self, self._work.stop)
 
     def searched(self, searcher: Searcher, text: str) -> None:
         """Note a query; never waits."""
         with self._lock:
             is_sampled = self._n_seen % self._one_in == 0
             self._n_seen += 1
-            if not is_sampled or self._stopped.is_set():
+            if not is_sampled or self._work.stopped.is_set():
                 return
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="trine-auditor", daemon=True)
-                self._thread.start()
+            self._work.start()
         with suppress(queue.Full):
-            self._sampled.put_nowait((searcher, text))
+            self._work.sampled.put_nowait((searcher, text))
 
     def wait(self) -> None:
         """Wait until everything that was sampled has been looked at."""
-        self._sampled.join()
+        self._work.sampled.join()
 
     def close(self) -> None:
         """End the thread."""
-        self._stopped.set()
+        self._work.stop()
+
+
+class _Work:
+    """What the thread has: not the auditor, nor the application whose metrics these are."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = weakref.ref(metrics)
+        # One at a time: what waits keeps its version open.
+        self.sampled: queue.Queue[tuple[Searcher, str] | None] = queue.Queue(maxsize=1)
+        self.stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="trine-auditor", daemon=True)
+
+    def start(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self.stopped.set()
         with suppress(queue.Full):
-            self._sampled.put_nowait(None)
-        if self._thread is not None:
+            self.sampled.put_nowait(None)
+        # Python aborts when it ends within a model's run; waiting for itself it would for ever.
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_WAITS_S)
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            sampled = self._sampled.get()
+        while not self.stopped.is_set():
+            sampled = self.sampled.get()
             if sampled is None:
                 return
             began = time.monotonic()
@@ -87,14 +103,14 @@ class Auditor:
             except Exception as error:
                 _logger.warning("a sampled query could not be looked at: %s", type(error).__name__)
             del sampled
-            self._sampled.task_done()
+            self.sampled.task_done()
             pause_s = min(_PAUSE * (time.monotonic() - began), _LONGEST_PAUSE_S)
-            self._stopped.wait(pause_s)
+            self.stopped.wait(pause_s)
 
     def _look(self, searcher: Searcher, text: str) -> None:
-        found = searcher.audit(text)
-        if found is not None:
+        found, metrics = searcher.audit(text), self._metrics()
+        if found is not None and metrics is not None:
             name = searcher.collection
-            self._metrics.recall.labels(name).observe(found.recall)
-            self._metrics.drift.labels(name).observe(found.drift)
-            self._metrics.nearest.labels(name).observe(found.nearest)
+            metrics.recall.labels(name).observe(found.recall)
+            metrics.drift.labels(name).observe(found.drift)
+            metrics.nearest.labels(name).observe(found.nearest)

@@ -16,7 +16,7 @@ import gc
 import importlib
 import json
 import os
-import select
+import selectors
 import signal
 import socket
 import subprocess
@@ -24,7 +24,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +78,7 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, once it has one."""
         if self.end is None:
-            if not select.select([self._report], [], [], timeout)[0]:
+            if not _ready([self._report], timeout):
                 raise subprocess.TimeoutExpired("a fork", timeout or 0.0)
             with os.fdopen(self._report) as report:
                 self.end = End(**json.loads(report.read()))
@@ -209,6 +209,14 @@ def run(*arguments: object, function: str = TRINE) -> subprocess.CompletedProces
         return subprocess.CompletedProcess(arguments, process.wait(), *told)
 
 
+def _ready(descriptors: Iterable[int], timeout: float | None = None) -> list[int]:
+    """Those that can be read, or have ended; not by ``select``, which knows the first 1,024."""
+    with selectors.DefaultSelector() as selector:
+        for descriptor in descriptors:
+            selector.register(descriptor, selectors.EVENT_READ)
+        return [key.fd for key, _ in selector.select(timeout)]
+
+
 def _read_all(process: Forked) -> tuple[str, str]:
     """Both streams, neither of which may fill up while the other is read."""
     told: dict[int, list[bytes]] = {}
@@ -217,7 +225,7 @@ def _read_all(process: Forked) -> tuple[str, str]:
         told[stream.fileno()] = []
     still = set(told)
     while still:
-        for descriptor in select.select(list(still), [], [])[0]:
+        for descriptor in _ready(still):
             if part := os.read(descriptor, 1 << 16):
                 told[descriptor].append(part)
             else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.search.searcher import Searcher
 from search_api.observing import REQUEST_LOG, Observing, observer_of
 from search_api.overload import turning_away
+from search_api.snapshot import pool_of
 from web import Settings, create_app
 from web.logs import JsonLines, TextLines
 
@@ -71,6 +74,16 @@ def test_a_sampled_query_is_looked_at_again(client: FlaskClient) -> None:
     assert found["trine_ann_recall_count", of_library] == 1
     assert found["trine_ann_recall_sum", of_library] == 1
     assert found["trine_query_drift_deviations_count", of_library] == 1
+
+
+def test_an_application_that_is_given_up_keeps_no_version_open(library_data_dir: Path) -> None:
+    app = create_app(Settings(library_data_dir))
+    app.test_client().get("/api/v1/search?q=read+a+file")
+    observer_of(app).auditor.wait()
+    searcher = weakref.ref(pool_of(app).get())
+    del app
+    gc.collect()
+    assert searcher() is None
 
 
 def test_nothing_a_client_makes_up_becomes_a_label(client: FlaskClient) -> None:
