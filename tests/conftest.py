@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ settings.load_profile("trine")
 
 # It asserts on behalf of tests, so pytest explains what it asserts.
 pytest.register_assert_rewrite("fault_subject")
+# Tests have dozens of versions open at once; where 1,024 files are allowed, more may be asked for.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if 0 <= _soft < 8192 and not 0 <= _hard < 8192:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, _hard))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 TINY_BERT = Path(__file__).parent / "data" / "tiny_bert"
 
